@@ -1,0 +1,1 @@
+"""The front door: the `baseload` command and the names that notebooks import."""

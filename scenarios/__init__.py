@@ -1,0 +1,1 @@
+"""The scenario language: schema, units, loader, catalogue, importers and the vocabulary of a fleet."""

@@ -1,0 +1,1 @@
+"""The discrete-event simulator: control plane on SimPy, data plane compiled, a readable reference for both."""
