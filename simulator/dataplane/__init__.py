@@ -1,0 +1,1 @@
+"""The fast half of the simulator: requests, queues and batches, compiled; and its SimPy reference."""

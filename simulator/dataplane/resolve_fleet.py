@@ -1,0 +1,222 @@
+"""Routes, services and SLOs of a scenario, resolved for the engines."""
+
+from __future__ import annotations
+
+import csv
+import math
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from scenarios.errors import InvalidInput
+from scenarios.units import NANOSECONDS_PER_SECOND, nanoseconds
+from simulator.dataplane import draws
+from simulator.dataplane import specification as spec
+from simulator.dataplane.distributions import duration_quantiles_ns
+from simulator.dataplane.resolve_traffic import resolve_classes, resolve_streams
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+
+    from scenarios.schema import BatchLatency, Breaker, Noise, Route, Scenario, Service
+
+_CACHES = {"ttl": spec.CACHE_TTL, "lru": spec.CACHE_LRU, "given": spec.CACHE_GIVEN}
+_SPLITS = {"weighted": spec.SPLIT_WEIGHTED, "difficulty": spec.SPLIT_DIFFICULTY, "cascade": spec.SPLIT_CASCADE}
+_BALANCES = {
+    "round-robin": spec.BALANCE_ROUND_ROBIN,
+    "random": spec.BALANCE_RANDOM,
+    "power-of-two": spec.BALANCE_POWER_OF_TWO,
+    "least-outstanding": spec.BALANCE_LEAST_OUTSTANDING,
+}
+_SECONDS = {"s": 1.0, "ms": 1e-3, "us": 1e-6}
+Measured = dict[int, "NDArray[np.float64]"]
+
+
+def resolve(scenario: Scenario, files: Mapping[str, Path], seed: int, *, log: bool = False) -> spec.Specification:
+    """Resolve a checked scenario for one seed. `files` maps each `file:` of the document to its path.
+
+    Raises InvalidInput where a file's content does not fit the scenario.
+    """
+    services = {service.name: service for service in scenario.services}
+    largest = {
+        route.name: min(services[target.service].batching.max_batch_size for target in route.targets)
+        for route in scenario.routes
+    }
+    streams = resolve_streams(scenario, files, seed)
+    return spec.Specification(
+        duration_ns=nanoseconds(scenario.run.duration),
+        streams=streams,
+        classes=resolve_classes(scenario, streams, largest, seed),
+        routes=tuple(_route(scenario, index) for index in range(len(scenario.routes))),
+        services=tuple(_service(scenario, index, streams, files, seed) for index in range(len(scenario.services))),
+        slos=tuple(
+            spec.SloSpec(
+                name=slo.name,
+                index=index,
+                request_class=[each.name for each in scenario.classes].index(slo.request_class),
+                latency_ns=nanoseconds(slo.latency),
+            )
+            for index, slo in enumerate(scenario.slos)
+        ),
+        log=log,
+    )
+
+
+def _route(scenario: Scenario, index: int) -> spec.RouteSpec:
+    route: Route = scenario.routes[index]
+    service_of = {service.name: place for place, service in enumerate(scenario.services)}
+    interval_ns = round(NANOSECONDS_PER_SECOND / route.rate_limit.rate) if route.rate_limit else 0
+    cache = route.cache
+    weights = np.array([target.weight or 1.0 for target in route.targets])
+    return spec.RouteSpec(
+        name=route.name,
+        index=index,
+        limit_interval_ns=interval_ns,
+        limit_burst_ns=(route.rate_limit.burst - 1) * interval_ns if route.rate_limit else 0,
+        validation_ns=duration_quantiles_ns(route.validation),
+        cache=_CACHES[cache.kind] if cache else spec.CACHE_NONE,
+        ttl_ns=nanoseconds(cache.ttl) if cache and cache.ttl is not None else spec.NEVER,
+        capacity=(cache.capacity or 0) if cache else 0,
+        hit_ratio=(cache.hit_ratio or 0.0) if cache else 0.0,
+        hit_ns=nanoseconds(cache.hit_latency) if cache else 0,
+        coalesce=route.coalesce,
+        fetch_ns=duration_quantiles_ns(route.feature_fetch),
+        shedding=tuple((rule.max_outstanding, rule.below_priority) for rule in route.shedding),
+        split=_SPLITS[route.split],
+        targets=tuple(service_of[target.service] for target in route.targets),
+        weight_table=draws.alias_table(weights),
+        difficulty_below=tuple(target.difficulty_below or 0.0 for target in route.targets[:-1]),
+        redispatch=route.redispatch,
+    )
+
+
+def _service(
+    scenario: Scenario, index: int, streams: tuple[spec.Stream, ...], files: Mapping[str, Path], seed: int
+) -> spec.ServiceSpec:
+    service: Service = scenario.services[index]
+    batching = service.batching
+    types = {pool.name: pool.instance_type for pool in scenario.pools}
+    latencies = [profile_latency(scenario, service, types[pool]) for pool in service.pools]
+    where = f"services[{service.name}]"
+    noise, parameter = _noise(latencies[0].noise)
+    if any(_noise(latency.noise) != (noise, parameter) for latency in latencies):
+        raise InvalidInput(f"{where}.pools: the profiles of its instance types must have the same noise")
+    base = draws.named_seed(seed, f"services/{service.name}/batches")
+    return spec.ServiceSpec(
+        name=service.name,
+        index=index,
+        seeds=tuple(base ^ stream.noise_seed for stream in streams),
+        max_items=batching.max_batch_size,
+        max_requests=min(batching.max_batch_requests or batching.max_batch_size, batching.max_batch_size),
+        delay_ns=nanoseconds(batching.max_queue_delay),
+        preferred=tuple(sorted(set(batching.preferred_batch_sizes))),
+        max_queue=batching.max_queue_size or 2**31 - 1,
+        drop_expired=batching.drop_expired,
+        shared_queue=service.queue == "shared",
+        balance=_BALANCES[service.balancing],
+        instances=service.instances_per_replica,
+        noise=noise,
+        noise_parameter=parameter,
+        times=tuple(
+            _service_times(measured(latency, files, f"models[{service.model}]"), latency, batching.max_batch_size, where)
+            for latency in latencies
+        ),
+        pools=tuple(service.pools),
+        breaker=_breaker(service.breaker),
+    )
+
+
+def profile_latency(scenario: Scenario, service: Service, instance_type: str) -> BatchLatency:
+    """Return the latency of a service's model on an instance type: its own profile, or the one of "*"."""
+    model = next(model for model in scenario.models if model.name == service.model)
+    for wanted in (instance_type, "*"):
+        for profile in model.profiles:
+            if wanted in profile.instance_types:
+                return profile.latency
+    raise InvalidInput(f"models[{model.name}].profiles: none for {instance_type}, which services[{service.name}] runs on")
+
+
+def _noise(noise: Noise) -> tuple[int, float]:
+    if noise.lognormal_cv is not None:
+        return draws.NOISE_LOGNORMAL, math.sqrt(math.log1p(noise.lognormal_cv**2))
+    if noise.gamma_cv is not None:
+        return draws.NOISE_GAMMA, 1.0 / noise.gamma_cv**2
+    return (draws.NOISE_EXPONENTIAL if noise.exponential else draws.NOISE_NONE), 0.0
+
+
+def _breaker(breaker: Breaker | None) -> spec.BreakerSpec | None:
+    if breaker is None:
+        return None
+    return spec.BreakerSpec(
+        max_errors=-1 if breaker.error_rate is None else math.floor(breaker.error_rate * breaker.window + 1e-9),
+        window=breaker.window,
+        slow_ns=spec.NEVER if breaker.slow_latency is None else nanoseconds(breaker.slow_latency),
+        slow_consecutive=breaker.slow_consecutive,
+        open_ns=nanoseconds(breaker.open_for),
+        probes=breaker.half_open_probes,
+    )
+
+
+def measured(latency: BatchLatency, files: Mapping[str, Path], where: str) -> Measured:
+    """Return the known latencies in seconds, ascending, by number of items (a + b·n counts as known everywhere)."""
+    if latency.table is not None:
+        return {items: np.array([seconds]) for items, seconds in latency.table}
+    if latency.samples is None:
+        return {}
+    samples = latency.samples
+    found: Measured = {}
+    path = files[samples.file]
+    with path.open(newline="") as text:
+        rows = csv.DictReader(text)
+        needed = {samples.batch, samples.latencies, *samples.where}
+        missing = sorted(needed - set(rows.fieldnames or []))
+        if missing:
+            raise InvalidInput(f"{path}: no column {', '.join(missing)}; it has {', '.join(rows.fieldnames or [])}")
+        for number, row in enumerate(rows, start=2):
+            if any(row[column] != value for column, value in samples.where.items()):
+                continue
+            try:
+                values = np.sort([float(value) * _SECONDS[samples.unit] for value in row[samples.latencies].split()])
+                found[int(row[samples.batch])] = values
+            except ValueError as error:
+                raise InvalidInput(f"{path}:{number}: {error}: expected a batch size and latencies in numbers") from None
+            if not len(values) or values[0] <= 0:
+                raise InvalidInput(f"{path}:{number}: expected latencies above 0")
+    if not found:
+        raise InvalidInput(f"{where}: {path}: no row with {samples.where}")
+    return dict(sorted(found.items()))
+
+
+def _service_times(known: Measured, latency: BatchLatency, max_items: int, where: str) -> spec.ServiceTimes:
+    """Latencies for every number of items from 1 to max_items."""
+    sizes = list(known)
+    if sizes and max_items > sizes[-1]:
+        raise InvalidInput(
+            f"{where}.batching.max_batch_size: got {max_items}: its profile is measured up to {sizes[-1]} items"
+        )
+    rows: list[NDArray[np.float64]] = [np.empty(0)]
+    for items in range(1, max_items + 1):
+        if not known:
+            rows.append(np.array([latency.fixed + (latency.per_item or 0.0) * items]))
+            continue
+        above = next(size for size in sizes if size >= items)
+        below = max((size for size in sizes if size <= items), default=above)
+        if latency.between == "ceil" or above == below:
+            rows.append(known[above])
+        else:
+            rows.append(_interpolated(known[below], known[above], (items - below) / (above - below)))
+    offset = np.cumsum([0] + [len(row) for row in rows])
+    samples_ns = np.rint(np.concatenate(rows) * NANOSECONDS_PER_SECOND).astype(np.int64)
+    return spec.ServiceTimes(offset=offset.astype(np.int64), samples_ns=np.maximum(samples_ns, 1))
+
+
+def _interpolated(low: NDArray[np.float64], high: NDArray[np.float64], part: float) -> NDArray[np.float64]:
+    """Quantile by quantile on the straight line between two measured sizes."""
+    levels = (np.arange(max(len(low), len(high))) + 0.5) / max(len(low), len(high))
+    low_quantiles = low[(levels * len(low)).astype(int)]
+    high_quantiles = high[(levels * len(high)).astype(int)]
+    between: NDArray[np.float64] = low_quantiles + part * (high_quantiles - low_quantiles)
+    return between
