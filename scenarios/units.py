@@ -1,14 +1,15 @@
 """Quantities with units as people write them in scenario files, and how errors and reports write them back.
 
-Inside Baseload: seconds, requests, USD, GiB. A bare number is refused where a unit could be meant (zero is the
-exception): `timeout: 300` could be seconds or milliseconds, and a silent guess costs an incident.
+Inside Baseload: seconds, requests, USD, GiB. A bare number is refused where a unit could be meant (zero is
+the exception): `timeout: 300` could be seconds or milliseconds, and a silent guess costs an incident.
 """
 
 from __future__ import annotations
 
 import re
+from datetime import UTC, datetime
 from decimal import Decimal, InvalidOperation
-from typing import Annotated, Any
+from typing import Annotated, Any, TypeGuard
 
 from pydantic import BeforeValidator, WithJsonSchema
 
@@ -30,65 +31,113 @@ _BYTES = re.compile(rf"({_NUMBER})\s*({'|'.join(sorted(BYTES_PER, key=len, rever
 _PERCENT = re.compile(rf"({_NUMBER})\s*%")
 _USD = re.compile(rf"\$\s*({_NUMBER})")
 _USD_PER_HOUR = re.compile(rf"\$\s*({_NUMBER})\s*/\s*(h|hour|d|day|month)")
-_HOURS_PER = {"h": Decimal(1), "hour": Decimal(1), "d": Decimal(24), "day": Decimal(24), "month": Decimal(730)}
+_HOURS_PER = {
+    "h": Decimal(1),
+    "hour": Decimal(1),
+    "d": Decimal(24),
+    "day": Decimal(24),
+    "month": Decimal(730),
+}
+
+
+MAX_DURATION_S = 100 * 365 * 86_400.0
+"""A century: the longest duration in the language, and well inside 64-bit nanoseconds."""
+MAX_RATE_PER_S = 1e9
+"""One event a nanosecond."""
+MAX_BYTES = 10**18
+MAX_USD = Decimal(10) ** 12
+_LONGEST_TEXT = 64
 
 
 def _number(text: str) -> float:
     return float(text.replace("_", ""))
 
 
+def _is_number(value: Any) -> TypeGuard[int | float]:
+    return isinstance(value, (int, float)) and not isinstance(value, bool)
+
+
+def _text(value: Any) -> str:
+    """Return the text to look for a quantity in; "" (which no quantity is) for anything else."""
+    return value.strip() if isinstance(value, str) and len(value) <= _LONGEST_TEXT else ""
+
+
 def parse_duration(value: Any) -> float:
     """Seconds from "8m", "300ms", "1h30m", "2d". Zero may stand alone; any other bare number is refused."""
-    if isinstance(value, (int, float)) and not isinstance(value, bool):
-        if value == 0:
-            return 0.0
-        raise ValueError(f"expected a duration with a unit, such as {value}s or {value}ms")
-    if isinstance(value, str):
-        text = value.strip().replace(" ", "")
-        parts = _DURATION_PART.findall(text)
-        if parts and "".join(number + unit for number, unit in parts) == text:
-            return sum(_number(number) * SECONDS_PER[unit] for number, unit in parts)
-        if text == "0":
-            return 0.0
-    raise ValueError("expected a duration such as 300ms, 30s, 8m, 1h30m or 2d")
+    text = _text(value).replace(" ", "")
+    if text == "0" or (_is_number(value) and value == 0):
+        return 0.0
+    if _is_number(value) and 0 < value < MAX_DURATION_S:
+        raise ValueError(f"expected a duration with a unit, such as {value:g}s or {value:g}ms")
+    parts = _DURATION_PART.findall(text)
+    if not parts or "".join(number + unit for number, unit in parts) != text:
+        raise ValueError("expected a duration such as 300ms, 30s, 8m, 1h30m or 2d")
+    seconds = sum(_number(number) * SECONDS_PER[unit] for number, unit in parts)
+    if seconds > MAX_DURATION_S:
+        raise ValueError("expected a duration of at most a century")
+    if 0 < seconds < 0.5 / NANOSECONDS_PER_SECOND:
+        raise ValueError("expected 0 or at least 1ns: time is counted in whole nanoseconds")
+    return seconds
+
+
+def parse_positive_duration(value: Any) -> float:
+    """Seconds, as `parse_duration`, but not zero."""
+    if seconds := parse_duration(value):
+        return seconds
+    raise ValueError("expected a duration above 0")
 
 
 def parse_rate(value: Any) -> float:
     """Events per second from "400/s", "24000/min", "1e6/d"."""
-    if isinstance(value, (int, float)) and not isinstance(value, bool) and value == 0:
+    if _is_number(value) and value == 0:
         return 0.0
-    if isinstance(value, str) and (match := _RATE.fullmatch(value.strip())):
-        return _number(match[1]) / SECONDS_PER[match[2]]
-    raise ValueError("expected a rate such as 400/s, 24000/min or 2e6/d")
+    match = _RATE.fullmatch(_text(value))
+    if match is None:
+        raise ValueError("expected a rate such as 400/s, 24000/min or 2e6/d")
+    rate_per_s = _number(match[1]) / SECONDS_PER[match[2]]
+    if rate_per_s > MAX_RATE_PER_S:
+        raise ValueError("expected a rate of at most 1e9/s: time is counted in whole nanoseconds")
+    return rate_per_s
 
 
 def parse_bytes(value: Any) -> int:
     """Bytes from "6Gi", "500MB", "2KiB" (Ki, Mi, Gi are powers of 1024; k, M, G of 1000)."""
-    if isinstance(value, (int, float)) and not isinstance(value, bool) and value == 0:
+    if _is_number(value) and value == 0:
         return 0
-    if isinstance(value, str) and (match := _BYTES.fullmatch(value.strip())):
-        return round(_number(match[1]) * BYTES_PER[match[2]])
-    raise ValueError("expected a size such as 6Gi, 500Mi or 20kB")
+    match = _BYTES.fullmatch(_text(value))
+    if match is None:
+        raise ValueError("expected a size such as 6Gi, 500Mi or 20kB")
+    size = _number(match[1]) * BYTES_PER[match[2]]
+    if size > MAX_BYTES:
+        raise ValueError("expected a size of at most 1e6 TB")
+    return round(size)
 
 
 def parse_fraction(value: Any) -> float:
     """A fraction from "70%" or from a bare number in [0, 1]."""
-    if isinstance(value, (int, float)) and not isinstance(value, bool):
-        fraction = float(value)
-    elif isinstance(value, str) and (match := _PERCENT.fullmatch(value.strip())):
-        fraction = _number(match[1]) / 100
-    else:
-        raise ValueError("expected a percentage such as 70%, or a number from 0 to 1")
+    try:
+        fraction = parse_ratio(value)
+    except ValueError:
+        raise ValueError("expected a percentage such as 70%, or a number from 0 to 1") from None
     if not 0 <= fraction <= 1:
         raise ValueError("expected a value from 0% to 100% (or 0 to 1)")
     return fraction
+
+
+def parse_ratio(value: Any) -> float:
+    """A number that may be above 1, from "130%" or from a bare number."""
+    if _is_number(value) and abs(value) < MAX_BYTES:
+        return float(value)
+    if match := _PERCENT.fullmatch(_text(value)):
+        return _number(match[1]) / 100
+    raise ValueError("expected a number, or a percentage such as 30%")
 
 
 def parse_usd(value: Any) -> Decimal:
     """Dollars from "$800" or "$0.0001"."""
     if isinstance(value, Decimal):
         return value
-    if isinstance(value, str) and (match := _USD.fullmatch(value.strip())):
+    if match := _USD.fullmatch(_text(value)):
         return _decimal(match[1])
     raise ValueError("expected an amount such as $800 or $0.01")
 
@@ -97,16 +146,33 @@ def parse_usd_per_hour(value: Any) -> Decimal:
     """Dollars an hour from "$3.06/h", "$12/d" or "$89/month" (a month is 730 hours, as AWS counts)."""
     if isinstance(value, Decimal):
         return value
-    if isinstance(value, str) and (match := _USD_PER_HOUR.fullmatch(value.strip())):
+    if match := _USD_PER_HOUR.fullmatch(_text(value)):
         return _decimal(match[1]) / _HOURS_PER[match[2]]
     raise ValueError("expected a price such as $3.06/h, $12/d or $89/month")
 
 
 def _decimal(text: str) -> Decimal:
     try:
-        return Decimal(text.replace("_", ""))
+        amount = Decimal(text.replace("_", ""))
     except InvalidOperation as error:
         raise ValueError(f"not a number: {text}") from error
+    if amount > MAX_USD or 0 < amount < 1 / MAX_USD:
+        raise ValueError("expected an amount from $1e-12 to $1e12")
+    return amount
+
+
+def parse_instant(value: Any) -> datetime:
+    """An absolute time from "2024-01-01" or "2024-01-01T08:30:00+02:00"; UTC where it says nothing else."""
+    if isinstance(value, datetime):
+        instant = value
+    else:
+        try:
+            instant = datetime.fromisoformat(_text(value).replace(" ", "T"))
+        except ValueError:
+            raise ValueError("expected a date or time such as 2024-01-01 or 2024-01-01T08:30:00Z") from None
+    if not 1970 <= instant.year < 2150:
+        raise ValueError("expected a year from 1970 to 2149")
+    return instant.replace(tzinfo=UTC) if instant.tzinfo is None else instant.astimezone(UTC)
 
 
 def nanoseconds(seconds: float) -> int:
@@ -122,23 +188,54 @@ def format_duration(seconds: float) -> str:
     return f"{seconds * 1e9:.3g} ns" if seconds else "0 s"
 
 
-def _schema(pattern: str, example: str) -> WithJsonSchema:
-    return WithJsonSchema({"type": ["string", "number"], "pattern": pattern, "examples": [example]})
+def _json_schema(pattern: str, *examples: str, numbers: dict[str, float] | None = None) -> WithJsonSchema:
+    """Describe a quantity to editors: text of a pattern, or (where allowed) a bare number within limits."""
+    text = {"type": "string", "pattern": pattern, "examples": list(examples)}
+    return WithJsonSchema({"anyOf": [text, {"type": "number", **numbers}]} if numbers is not None else text)
 
+
+_ZERO: dict[str, float] = {"minimum": 0, "maximum": 0}
+_DURATION_PATTERN = rf"^\s*({_NUMBER}\s*(ns|us|µs|ms|min|s|m|h|d|w)\s*)+$|^\s*0\s*$"
 
 Duration = Annotated[
-    float, BeforeValidator(parse_duration), _schema(rf"^\s*({_NUMBER}\s*(ns|us|µs|ms|min|s|m|h|d|w)\s*)+$|^0$", "300ms")
+    float,
+    BeforeValidator(parse_duration),
+    _json_schema(_DURATION_PATTERN, "300ms", "8m", "1h30m", numbers=_ZERO),
 ]
 """Seconds; written "300ms", "8m", "1h30m"."""
-Rate = Annotated[float, BeforeValidator(parse_rate), _schema(rf"^\s*{_NUMBER}\s*/\s*(s|m|min|h|d|w)\s*$", "400/s")]
+PositiveDuration = Annotated[
+    float, BeforeValidator(parse_positive_duration), _json_schema(_DURATION_PATTERN, "300ms", "8m", "1h30m")
+]
+"""Seconds, not zero; written like a Duration."""
+Rate = Annotated[
+    float,
+    BeforeValidator(parse_rate),
+    _json_schema(rf"^\s*{_NUMBER}\s*/\s*(s|m|min|h|d|w)\s*$", "400/s", "24000/min", numbers=_ZERO),
+]
 """Events per second; written "400/s", "24000/min"."""
-Bytes = Annotated[int, BeforeValidator(parse_bytes), _schema(rf"^\s*{_NUMBER}\s*[kKMGT]?i?B?\s*$", "6Gi")]
+Bytes = Annotated[
+    int,
+    BeforeValidator(parse_bytes),
+    _json_schema(rf"^\s*{_NUMBER}\s*(B|kB|KB|[kMGT]|[MGT]B|[KMGT]iB?)\s*$", "6Gi", "20kB", numbers=_ZERO),
+]
 """Bytes; written "6Gi", "20kB"."""
-Fraction = Annotated[float, BeforeValidator(parse_fraction), _schema(rf"^\s*{_NUMBER}\s*%\s*$", "70%")]
+Fraction = Annotated[
+    float,
+    BeforeValidator(parse_fraction),
+    _json_schema(rf"^\s*{_NUMBER}\s*%\s*$", "70%", numbers={"minimum": 0, "maximum": 1}),
+]
 """A number from 0 to 1; written "70%" or 0.7."""
-Usd = Annotated[Decimal, BeforeValidator(parse_usd), _schema(rf"^\$\s*{_NUMBER}$", "$800")]
+Ratio = Annotated[
+    float,
+    BeforeValidator(parse_ratio),
+    _json_schema(rf"^\s*{_NUMBER}\s*%\s*$", "30%", numbers={"minimum": 0}),
+]
+"""A number that may be above 1; written "130%" or 1.3."""
+Usd = Annotated[Decimal, BeforeValidator(parse_usd), _json_schema(rf"^\s*\$\s*{_NUMBER}\s*$", "$800")]
 """Dollars, decimal; written "$800"."""
 UsdPerHour = Annotated[
-    Decimal, BeforeValidator(parse_usd_per_hour), _schema(rf"^\$\s*{_NUMBER}\s*/\s*(h|hour|d|day|month)$", "$3.06/h")
+    Decimal,
+    BeforeValidator(parse_usd_per_hour),
+    _json_schema(rf"^\s*\$\s*{_NUMBER}\s*/\s*(h|hour|d|day|month)\s*$", "$3.06/h"),
 ]
 """Dollars an hour, decimal; written "$3.06/h"."""

@@ -6,6 +6,6 @@ from scenarios.schema.routes import Cache, Route, Target
 from scenarios.schema.traffic import Arrivals, Keys, RequestClass, Retries
 
 __all__ = [
-    "API_VERSION", "Arrivals", "BatchLatency", "Batching", "Breaker", "Cache", "Keys", "Model", "Noise", "Pool",
-    "RequestClass", "Retries", "Route", "Scenario", "Schedule", "Service", "Slo", "Target",
+    "API_VERSION", "Arrivals", "BatchLatency", "Batching", "Breaker", "Cache", "Keys", "Model", "Noise",
+    "Pool", "RequestClass", "Retries", "Route", "Scenario", "Schedule", "Service", "Slo", "Target",
 ]  # fmt: skip

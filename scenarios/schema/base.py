@@ -2,20 +2,49 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated, Any, ClassVar
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
-from scenarios.units import Duration
+from scenarios.units import Duration, PositiveDuration, Ratio
 
+MAX_COUNT = 1_000_000_000
+"""Largest count in the language, such as the burst of a token bucket: room for any fleet, and fits 32
+bits."""
+MAX_FACTOR = 1e6
+"""Largest factor and weight in the language."""
+
+PositiveInt = Annotated[int, Field(ge=1, le=MAX_COUNT)]
+"""A whole number from 1 up."""
 Name = Annotated[str, Field(pattern=r"^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$", max_length=63)]
 """A Kubernetes-style name: lower-case letters, digits, '-' and '.'."""
 
 
 class Section(BaseModel):
-    """A part of the document: frozen, unknown keys refused, each field described."""
+    """A part of the document: frozen, strict (no text for numbers, no unknown keys), each field described."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True, allow_inf_nan=False)
+    model_config = ConfigDict(
+        extra="forbid", frozen=True, strict=True, use_attribute_docstrings=True, allow_inf_nan=False
+    )
+
+    choices: ClassVar[frozenset[str]] = frozenset()
+    """Keys that exclude each other: an overriding document that gives one of them takes the others out."""
+
+    def chosen(self) -> list[str]:
+        """Return the choices that are given, in the order of the schema."""
+        return [
+            name
+            for name in type(self).model_fields
+            if name in self.choices and getattr(self, name) is not None
+        ]
+
+    def require_one_choice(self) -> None:
+        """Raise ValueError unless exactly one of the choices is given."""
+        given = self.chosen()
+        if len(given) != 1:
+            known = [name for name in type(self).model_fields if name in self.choices]
+            got = " and ".join(given) or "none of them"
+            raise ValueError(f"expected exactly one of {', '.join(known)}; got {got}")
 
 
 class Named(Section):
@@ -30,18 +59,20 @@ class Named(Section):
 class Moments(Section):
     """Mean and coefficient of variation of a distribution of times."""
 
-    mean: Duration
+    mean: PositiveDuration
     """The mean."""
-    cv: float = Field(ge=0, le=100)
-    """Coefficient of variation: standard deviation / mean."""
+    cv: Annotated[Ratio, Field(ge=0, le=100)]
+    """Coefficient of variation: standard deviation / mean, such as 30% or 0.3."""
 
 
 class DurationDistribution(Section):
     """A distribution of times. Exactly one of its keys is given; a bare duration means `constant`."""
 
+    choices = frozenset({"constant", "uniform", "exponential", "lognormal", "gamma", "empirical"})
+
     constant: Duration | None = None
     """Always this long."""
-    uniform: tuple[Duration, Duration] | None = None
+    uniform: Annotated[tuple[Duration, Duration], Field(strict=False)] | None = None
     """Any time between the two, all alike."""
     exponential: Duration | None = None
     """Exponential with this mean."""
@@ -54,16 +85,14 @@ class DurationDistribution(Section):
 
     @model_validator(mode="after")
     def _exactly_one(self) -> DurationDistribution:
-        given = sorted(self.model_fields_set)
-        if len(given) != 1:
-            raise ValueError(f"expected exactly one of {', '.join(type(self).model_fields)}; got {given or 'none'}")
+        self.require_one_choice()
         if self.uniform is not None and self.uniform[1] < self.uniform[0]:
             raise ValueError("uniform: expected [low, high] with low <= high")
         return self
 
 
 def _bare_is_constant(value: Any) -> Any:
-    return value if isinstance(value, (dict, BaseModel)) else {"constant": value}
+    return value if isinstance(value, (dict, list, BaseModel)) or value is None else {"constant": value}
 
 
 Delay = Annotated[DurationDistribution, BeforeValidator(_bare_is_constant)]
@@ -73,18 +102,20 @@ Delay = Annotated[DurationDistribution, BeforeValidator(_bare_is_constant)]
 class LognormalParameters(Section):
     """Parameters of the normal distribution of the logarithm."""
 
-    mu: float
+    mu: float = Field(ge=-50, le=50)
     """Mean of the logarithm."""
-    sigma: float = Field(gt=0)
+    sigma: float = Field(gt=0, le=20)
     """Standard deviation of the logarithm."""
 
 
 class CountDistribution(Section):
     """A distribution of whole numbers from 1 up. Exactly one key; a bare number means `constant`."""
 
-    constant: Annotated[int, Field(ge=1)] | None = None
+    choices = frozenset({"constant", "uniform", "lognormal", "mixture"})
+
+    constant: PositiveInt | None = None
     """Always this many."""
-    uniform: tuple[Annotated[int, Field(ge=1)], Annotated[int, Field(ge=1)]] | None = None
+    uniform: Annotated[tuple[PositiveInt, PositiveInt], Field(strict=False)] | None = None
     """Any whole number from low up to, not including, high."""
     lognormal: LognormalParameters | None = None
     """Lognormal, rounded to the nearest whole number, at least 1."""
@@ -93,9 +124,7 @@ class CountDistribution(Section):
 
     @model_validator(mode="after")
     def _exactly_one(self) -> CountDistribution:
-        given = sorted(self.model_fields_set - {"weight"})
-        if len(given) != 1:
-            raise ValueError(f"expected exactly one of constant, uniform, lognormal, mixture; got {given or 'none'}")
+        self.require_one_choice()
         if self.uniform is not None and self.uniform[1] <= self.uniform[0]:
             raise ValueError("uniform: expected [low, high) with low < high")
         return self
@@ -104,7 +133,7 @@ class CountDistribution(Section):
 class WeightedCount(CountDistribution):
     """One part of a mixture."""
 
-    weight: float = Field(gt=0)
+    weight: float = Field(gt=0, le=MAX_FACTOR)
     """Its share, relative to the other weights."""
 
 

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import Field
+from pydantic import BeforeValidator, Field
 
 from scenarios.schema.base import Name, Named, Section
 from scenarios.schema.fleet import Model, Pool, Service
 from scenarios.schema.money import Budget, Commitment, Discount, PriceOverride
 from scenarios.schema.routes import Route
 from scenarios.schema.traffic import Arrivals, RequestClass
-from scenarios.units import Duration, Fraction
+from scenarios.units import Duration, Fraction, PositiveDuration, parse_instant
 
 API_VERSION = "baseload/v1"
 
@@ -25,16 +25,16 @@ class Metadata(Named):
 
 
 class Slo(Named):
-    """In at least `window_fraction` of the windows, at least `objective` of the logical requests are answered well
-    within `latency`. A request that fails, for whatever cause, counts as infinitely late."""
+    """In at least `window_fraction` of the windows, at least `objective` of the logical requests are
+    answered well within `latency`. A request that fails, for whatever cause, counts as infinitely late."""
 
     request_class: Name = Field(alias="class")
     """The class it is promised to."""
-    latency: Duration
+    latency: PositiveDuration
     """First send to final outcome, retries included."""
     objective: Fraction
     """Share of requests."""
-    window: Duration | None = None
+    window: PositiveDuration | None = None
     """Length of a window; none: the whole run is one window."""
     window_fraction: Fraction = 1.0
     """Share of windows that must keep the objective."""
@@ -43,13 +43,13 @@ class Slo(Named):
 class Run(Section):
     """How long, from when, and how finely."""
 
-    duration: Duration
+    duration: PositiveDuration
     """Simulated time."""
     warmup: Duration = 0.0
     """Left out of all results but the timeline."""
-    start: datetime = datetime(2024, 1, 1, tzinfo=UTC)
-    """Absolute time of the beginning (the default is a Monday)."""
-    interval: Duration | None = None
+    start: Annotated[datetime, BeforeValidator(parse_instant)] = datetime(2024, 1, 1, tzinfo=UTC)
+    """Absolute time of the beginning, UTC unless it says otherwise (the default is a Monday)."""
+    interval: PositiveDuration | None = None
     """Step of the timeline; none: a round step that gives some hundred rows."""
     seed: int = Field(default=1, ge=0, lt=2**63)
     """Seed of all random numbers, unless the command line gives one."""

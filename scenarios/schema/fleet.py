@@ -6,18 +6,20 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from scenarios.schema.base import Delay, DurationDistribution, Name, Named, Section
-from scenarios.units import Bytes, Duration, Fraction
+from scenarios.schema.base import Delay, DurationDistribution, Name, Named, PositiveInt, Section
+from scenarios.units import Bytes, Duration, Fraction, PositiveDuration, Ratio
 
 
 class Noise(Section):
     """Spread of the service time around its mean: a factor with mean 1. At most one key."""
 
-    lognormal_cv: float | None = Field(default=None, gt=0, le=10)
+    choices = frozenset({"lognormal_cv", "exponential", "gamma_cv"})
+
+    lognormal_cv: Annotated[Ratio, Field(gt=0, le=10)] | None = None
     """Lognormal factor with this coefficient of variation."""
     exponential: bool = False
     """Exponential factor: for checks against queueing theory."""
-    gamma_cv: float | None = Field(default=None, gt=0, le=10)
+    gamma_cv: Annotated[Ratio, Field(gt=0, le=10)] | None = None
     """Gamma factor with this coefficient of variation."""
 
     @model_validator(mode="after")
@@ -42,27 +44,32 @@ class LatencySamples(Section):
     """Unit of the values."""
 
 
+TableRow = Annotated[tuple[PositiveInt, Duration], Field(strict=False)]
+"""[items, latency]."""
+
+
 class BatchLatency(Section):
     """How long one batch takes, by its number of items: exactly one of per_item, table and samples."""
+
+    choices = frozenset({"per_item", "table", "samples"})
 
     fixed: Duration = 0.0
     """With per_item: a of a + b·n."""
     per_item: Duration | None = None
     """b of a + b·n."""
-    table: Annotated[list[tuple[Annotated[int, Field(ge=1)], Duration]], Field(min_length=1)] | None = None
+    table: Annotated[list[TableRow], Field(min_length=1)] | None = None
     """[[items, latency], …] as measured, ascending."""
     samples: LatencySamples | None = None
     """Measured values with their spread: a batch takes one of them at random."""
     between: Literal["interpolate", "ceil"] = "interpolate"
-    """Between measured sizes: on the straight line, or the next larger measured size. Below the smallest: that."""
+    """Between measured sizes: on the straight line, or the next larger measured size. Below the smallest:
+    that."""
     noise: Noise = Noise()
     """Spread around per_item or table."""
 
     @model_validator(mode="after")
     def _exactly_one(self) -> BatchLatency:
-        given = [name for name in ("per_item", "table", "samples") if getattr(self, name) is not None]
-        if len(given) != 1:
-            raise ValueError(f"expected exactly one of per_item, table, samples; got {given or 'none of them'}")
+        self.require_one_choice()
         if self.table is not None:
             sizes = [size for size, _ in self.table]
             if sizes != sorted(set(sizes)):
@@ -116,7 +123,7 @@ class Schedule(Section):
 
     steps: list[ScheduleStep] = Field(min_length=1)
     """Ascending times."""
-    every: Duration | None = None
+    every: PositiveDuration | None = None
     """Repeat with this period."""
 
     @model_validator(mode="after")
@@ -148,7 +155,8 @@ class Pool(Named):
     zone: str | None = None
     """Such as us-east-1a; none: any zone of the region."""
     capacity_type: Literal["on-demand", "spot", "reserved"] = "on-demand"
-    """`reserved` is a capacity reservation, paid at the on-demand rate. Commitments are a ledger of their own."""
+    """`reserved` is a capacity reservation, paid at the on-demand rate. Commitments are a ledger of their
+    own."""
     size: int = Field(default=0, ge=0, le=100_000)
     """Instances at the start, all of them ready."""
     schedule: Schedule | None = None
@@ -158,17 +166,18 @@ class Pool(Named):
 
 
 class Batching(Section):
-    """Dynamic batching with the meaning of Triton's `dynamic_batching` (model configuration, "Dynamic Batcher")."""
+    """Dynamic batching with the meaning of Triton's `dynamic_batching` (model configuration, "Dynamic
+    Batcher")."""
 
     max_batch_size: int = Field(default=1, ge=1, le=4096)
     """Most items in a batch."""
-    max_batch_requests: int | None = Field(default=None, ge=1)
+    max_batch_requests: PositiveInt | None = None
     """Most requests in a batch; none: only items count."""
     max_queue_delay: Duration = 0.0
     """How long the oldest request waits for a fuller batch."""
-    preferred_batch_sizes: list[Annotated[int, Field(ge=1)]] = []
+    preferred_batch_sizes: list[PositiveInt] = []
     """Sizes that are sent at once when they can be formed."""
-    max_queue_size: int | None = Field(default=None, ge=1)
+    max_queue_size: PositiveInt | None = None
     """Most requests waiting in one queue; further ones are rejected. None: unbounded."""
     drop_expired: bool = False
     """Leave out requests whose client has given up when a batch is formed."""
@@ -187,9 +196,9 @@ class Breaker(Section):
     """Opens when more than this share of the last `window` attempts failed."""
     window: int = Field(default=100, ge=1, le=100_000)
     """Attempts the error rate is taken over; it does not open on fewer."""
-    slow_latency: Duration | None = None
+    slow_latency: PositiveDuration | None = None
     """Opens after `slow_consecutive` answers in a row slower than this."""
-    slow_consecutive: int = Field(default=10, ge=1)
+    slow_consecutive: PositiveInt = 10
     """See slow_latency."""
     open_for: Duration = 30.0
     """Time open; then half-open."""

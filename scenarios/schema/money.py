@@ -4,10 +4,8 @@ from __future__ import annotations
 
 from typing import Literal
 
-from pydantic import Field
-
-from scenarios.schema.base import Named, Section
-from scenarios.units import Duration, Fraction, Usd, UsdPerHour
+from scenarios.schema.base import Named, PositiveInt, Section
+from scenarios.units import Fraction, PositiveDuration, Usd, UsdPerHour
 
 CapacityType = Literal["on-demand", "spot", "reserved"]
 
@@ -37,7 +35,7 @@ class Budget(Named):
 
     amount: Usd
     """Dollars a period."""
-    per: Duration
+    per: PositiveDuration
     """The period, such as 30d; a run of another length is compared pro rata."""
 
 
@@ -48,7 +46,7 @@ class Commitment(Named):
     """What was bought."""
     instance_type: str | None = None
     """Reserved Instances: the type."""
-    count: int | None = Field(default=None, ge=1)
+    count: PositiveInt | None = None
     """Reserved Instances: how many."""
     commitment: UsdPerHour | None = None
     """Savings Plans: dollars an hour."""

@@ -6,8 +6,8 @@ from typing import Literal
 
 from pydantic import Field, model_validator
 
-from scenarios.schema.base import Delay, DurationDistribution, Name, Named, Section
-from scenarios.units import Duration, Fraction, Rate
+from scenarios.schema.base import MAX_FACTOR, Delay, DurationDistribution, Name, Named, PositiveInt, Section
+from scenarios.units import Duration, Fraction, PositiveDuration, Rate
 
 
 class RateLimit(Section):
@@ -15,7 +15,7 @@ class RateLimit(Section):
 
     rate: Rate
     """Tokens a second."""
-    burst: int = Field(ge=1)
+    burst: PositiveInt
     """Bucket size; it starts full."""
 
 
@@ -23,9 +23,9 @@ class Cache(Section):
     """A response cache on the request's key."""
 
     kind: Literal["ttl", "lru", "given"] = "ttl"
-    """ttl: unlimited, entries expire; lru: `capacity` entries, least recently used out first, and they expire too
-    if a ttl is given; given: a stated share of requests hits."""
-    ttl: Duration | None = None
+    """ttl: unlimited, entries expire; lru: `capacity` entries, least recently used out first, and they
+    expire too if a ttl is given; given: a stated share of requests hits."""
+    ttl: PositiveDuration | None = None
     """Life of an entry, from the moment it is filled."""
     capacity: int | None = Field(default=None, ge=1, le=100_000_000)
     """Entries (kind lru)."""
@@ -44,15 +44,13 @@ class Cache(Section):
         for name in ("ttl", "capacity", "hit_ratio"):
             if name not in allowed and getattr(self, name) is not None:
                 raise ValueError(f"kind {self.kind}: {name} has no meaning here")
-        if self.ttl is not None and self.ttl <= 0:
-            raise ValueError("ttl: expected more than 0")
         return self
 
 
 class Shedding(Section):
     """Refuse low-priority requests when too much is outstanding."""
 
-    max_outstanding: int = Field(ge=1)
+    max_outstanding: PositiveInt
     """Requests of the route waiting or in service."""
     below_priority: int = Field(default=8, ge=1, le=8)
     """Requests with a lower priority are refused (8: all)."""
@@ -63,7 +61,7 @@ class Target(Section):
 
     service: Name
     """The service."""
-    weight: float | None = Field(default=None, gt=0)
+    weight: float | None = Field(default=None, gt=0, le=MAX_FACTOR)
     """Weighted split (canary): share of requests, relative to the other weights."""
     difficulty_below: Fraction | None = None
     """Tiers: takes requests whose difficulty is below this; the last target takes the rest."""
@@ -86,7 +84,8 @@ class Route(Named):
     """Load shedding rules; the first that applies refuses."""
     split: Literal["weighted", "difficulty", "cascade"] = "weighted"
     """weighted: by the targets' weights (one target needs none); difficulty: each request goes to its tier;
-    cascade: every request starts at the first target, and what is too difficult for it goes on to the next."""
+    cascade: every request starts at the first target, and what is too difficult for it goes on to the
+    next."""
     targets: list[Target] = Field(min_length=1, max_length=8)
     """The services behind this route."""
     redispatch: bool = True
@@ -104,7 +103,14 @@ class Route(Named):
                 raise ValueError(f"split {self.split}: weight has no meaning here")
             limits = [target.difficulty_below for target in self.targets[:-1]]
             if any(limit is None for limit in limits):
-                raise ValueError(f"split {self.split}: expected difficulty_below on every target but the last")
-            if limits != sorted(limits, key=lambda limit: limit or 0.0) or self.targets[-1].difficulty_below is not None:
-                raise ValueError(f"split {self.split}: expected ascending difficulty_below, and none on the last target")
+                raise ValueError(
+                    f"split {self.split}: expected difficulty_below on every target but the last"
+                )
+            if (
+                limits != sorted(limits, key=lambda limit: limit or 0.0)
+                or self.targets[-1].difficulty_below is not None
+            ):
+                raise ValueError(
+                    f"split {self.split}: expected ascending difficulty_below, and none on the last target"
+                )
         return self

@@ -6,14 +6,23 @@ from typing import Annotated, Literal
 
 from pydantic import BeforeValidator, Field, model_validator
 
-from scenarios.schema.base import Count, CountDistribution, Delay, Name, Named, Section
-from scenarios.units import Bytes, Duration, Fraction, Rate
+from scenarios.schema.base import (
+    MAX_FACTOR,
+    Count,
+    CountDistribution,
+    Delay,
+    Name,
+    Named,
+    PositiveInt,
+    Section,
+)
+from scenarios.units import Bytes, Duration, Fraction, PositiveDuration, Rate, Ratio
 
 
 class Diurnal(Section):
     """A daily sine wave with mean 1."""
 
-    peak_to_trough: float = Field(ge=1)
+    peak_to_trough: float = Field(ge=1, le=MAX_FACTOR)
     """Rate at the peak divided by the rate at the trough."""
     peak_at: Duration
     """Time of day of the peak, from midnight UTC."""
@@ -24,7 +33,7 @@ class Spike(Section):
 
     at: Duration
     """When the rise begins, from the start of the run."""
-    times: float = Field(ge=0)
+    times: float = Field(ge=0, le=MAX_FACTOR)
     """Factor while it holds: 10 for ten times the traffic, 0 for silence."""
     rise: Duration = 0.0
     """How long the rise takes."""
@@ -32,7 +41,7 @@ class Spike(Section):
     """How long it stays at the top."""
     fall: Duration = 0.0
     """How long the fall takes."""
-    every: Duration | None = None
+    every: PositiveDuration | None = None
     """Repeat with this period."""
 
 
@@ -43,18 +52,23 @@ class Ramp(Section):
     """When it begins to move."""
     end: Duration
     """When it has arrived."""
-    times: float = Field(ge=0)
+    times: float = Field(ge=0, le=MAX_FACTOR)
     """Factor at the end."""
+
+
+Factor = Annotated[float, Field(ge=0, le=MAX_FACTOR)]
 
 
 class RateShape(Section):
     """One factor of the rate over time; the factors of a list are multiplied. Exactly one key."""
 
+    choices = frozenset({"diurnal", "hourly", "weekly", "spike", "ramp"})
+
     diurnal: Diurnal | None = None
     """A daily sine wave."""
-    hourly: Annotated[list[Annotated[float, Field(ge=0)]], Field(min_length=24, max_length=24)] | None = None
+    hourly: Annotated[list[Factor], Field(min_length=24, max_length=24)] | None = None
     """24 factors, one for each hour of the day (UTC)."""
-    weekly: Annotated[list[Annotated[float, Field(ge=0)]], Field(min_length=7, max_length=7)] | None = None
+    weekly: Annotated[list[Factor], Field(min_length=7, max_length=7)] | None = None
     """7 factors, Monday first."""
     spike: Spike | None = None
     """A burst or a silence."""
@@ -63,45 +77,48 @@ class RateShape(Section):
 
     @model_validator(mode="after")
     def _exactly_one(self) -> RateShape:
-        if len(self.model_fields_set) != 1:
-            raise ValueError(f"expected exactly one of {', '.join(type(self).model_fields)}")
+        self.require_one_choice()
         return self
 
 
 class MmppState(Section):
     """One state of a Markov-modulated Poisson process."""
 
-    times: float = Field(ge=0)
+    times: float = Field(ge=0, le=MAX_FACTOR)
     """Factor of the rate while in this state."""
-    mean_duration: Duration
+    mean_duration: PositiveDuration
     """Mean of the exponential time spent in it; the next state is the next of the list."""
 
 
 class Process(Section):
     """How arrivals scatter around the rate. Exactly one key."""
 
-    poisson: bool | None = None
+    choices = frozenset({"poisson", "regular", "gamma_cv", "mmpp", "poisson_ms"})
+
+    poisson: Literal[True] | None = None
     """Independent arrivals: the usual case."""
-    regular: bool | None = None
+    regular: Literal[True] | None = None
     """Evenly spaced arrivals."""
-    gamma_cv: float | None = Field(default=None, gt=0, le=20)
+    gamma_cv: Annotated[Ratio, Field(gt=0, le=20)] | None = None
     """Gamma-distributed gaps with this coefficient of variation: above 1 bursty, below 1 smooth."""
     mmpp: Annotated[list[MmppState], Field(min_length=2, max_length=16)] | None = None
     """Poisson arrivals whose rate jumps between states, cyclically."""
-    poisson_ms: float | None = Field(default=None, gt=0)
+    poisson_ms: float | None = Field(default=None, gt=0, le=MAX_FACTOR)
     """Gaps that are Poisson-distributed whole milliseconds with this mean (the Ribbon data set's workload);
     the stream's `rate` is then not given."""
 
     @model_validator(mode="after")
     def _exactly_one(self) -> Process:
-        given = [name for name in type(self).model_fields if getattr(self, name)]
-        if len(given) != 1:
-            raise ValueError(f"expected exactly one of {', '.join(type(self).model_fields)}")
+        self.require_one_choice()
         return self
 
 
 def _bare_process(value: object) -> object:
-    return {value: True} if isinstance(value, str) else value
+    if isinstance(value, str) and value in ("poisson", "regular"):
+        return {value: True}
+    if isinstance(value, (dict, Process)):
+        return value
+    raise ValueError("expected poisson, regular, or a mapping such as {gamma_cv: 2}")
 
 
 class TraceReplay(Section):
@@ -109,12 +126,13 @@ class TraceReplay(Section):
 
     file: str
     """Path, relative to the scenario file; ${NAME} is an environment variable."""
-    scale: float = Field(default=1.0, gt=0)
+    scale: float = Field(default=1.0, gt=0, le=MAX_FACTOR)
     """Counts: multiply every count. Request rows: only 1 is possible."""
     offset: Duration = 0.0
     """Skip this much of the beginning."""
     spread: Literal["exact", "poisson"] = "exact"
-    """Counts: exactly that many requests, scattered evenly within each interval; or Poisson with that mean."""
+    """Counts: exactly that many requests, scattered evenly within each interval; or Poisson with that
+    mean."""
 
 
 class ClosedUsers(Section):
@@ -123,17 +141,20 @@ class ClosedUsers(Section):
     count: int = Field(ge=1, le=1_000_000)
     """How many users."""
     think_time: Delay
-    """From the final outcome of one request to the next; a user's first request comes after one think time."""
+    """From the final outcome of one request to the next; a user's first request comes after one think
+    time."""
 
 
 class Arrivals(Named):
     """One stream of first sends: exactly one of `rate`, `process.poisson_ms`, `trace` and `users`."""
 
+    choices = frozenset({"rate", "trace", "users"})
+
     rate: Rate | None = None
     """Base rate, before the shape's factors."""
     shape: list[RateShape] = []
     """Factors over time, multiplied together."""
-    shape_step: Duration = 60.0
+    shape_step: PositiveDuration = 60.0
     """The shaped rate is held constant over steps of this length (its value at the middle of the step)."""
     process: Annotated[Process, BeforeValidator(_bare_process)] = Process(poisson=True)
     """How arrivals scatter around the rate: `poisson`, `regular`, or a mapping."""
@@ -144,17 +165,16 @@ class Arrivals(Named):
 
     @model_validator(mode="after")
     def _one_source(self) -> Arrivals:
-        given = [name for name in ("rate", "trace", "users") if getattr(self, name) is not None]
+        given = self.chosen()
         if self.process.poisson_ms is not None:
             given.append("process.poisson_ms")
         if len(given) != 1:
             raise ValueError(
-                f"expected exactly one of rate, process.poisson_ms, trace, users; got {given or 'none of them'}"
+                f"expected exactly one of rate, process.poisson_ms, trace, users; "
+                f"got {' and '.join(given) or 'none of them'}"
             )
         if self.shape and self.rate is None:
             raise ValueError("a shape needs a base rate")
-        if self.shape_step <= 0:
-            raise ValueError("shape_step: expected more than 0")
         return self
 
 
@@ -163,7 +183,7 @@ class RetryBudget(Section):
 
     ratio: Fraction
     """Tokens earned by each first attempt; a retry costs one token."""
-    burst: int = Field(default=10, ge=1)
+    burst: PositiveInt = 10
     """Most tokens that can be saved up; the bucket starts full."""
 
 
@@ -187,9 +207,9 @@ class Retries(Section):
 class Drift(Section):
     """Popularity that moves: the ranks rotate over the keys."""
 
-    every: Duration
+    every: PositiveDuration
     """How often."""
-    by: int = Field(ge=1)
+    by: PositiveInt
     """By how many keys each time."""
 
 
@@ -222,7 +242,7 @@ class RequestClass(Named):
     """Share of that stream; the shares of one stream add up to 100 %."""
     route: Name
     """The gateway route that takes it."""
-    timeout: Duration | None = None
+    timeout: PositiveDuration | None = None
     """The client gives an attempt up after this; none: it waits for ever."""
     retries: Retries | None = None
     """None: a failed attempt is a failed request."""
