@@ -21,17 +21,42 @@ GAP_POLICIES = ("error", "zero", "hold", "interpolate")
 MAX_INTERVALS = 50_000_000
 """95 years of minutes. More means that the step or the times are wrong; better said than out of memory."""
 
+USUAL_STEPS_S = (
+    *(1, 2, 5, 10, 15, 20, 30, 60, 120, 180, 300, 600, 900, 1200, 1800),
+    *(3600, 7200, 10_800, 14_400, 21_600, 43_200, 86_400),
+)
+"""The steps that people set, in seconds."""
+NEAR = 0.05
+"""A usual step is considered where the median spacing is this close to it, relative to the spacing."""
+
+CLOSE = 0.02
+"""Samples this close to a grid on average, relative to its step, are taken to belong on it."""
+
 
 def find_step(time_ns: Int64s) -> tuple[int, tuple[Repair, ...]]:
-    """Nanoseconds between samples (ascending, all different): the median, or the whole second near it."""
+    """Nanoseconds between samples (ascending, all different).
+
+    It is their median spacing; where that does not fit exactly, the usual step near it that the samples lie
+    close to: scrapers and cron jobs are late by a little, and a step of 59.9 s would drift away from them.
+    """
     median = int(np.quantile(np.diff(time_ns), 0.5, method="lower"))
     whole = round(median / NANOSECONDS_PER_SECOND) * NANOSECONDS_PER_SECOND
-    if whole in (0, median) or abs(whole - median) > median / 100:
+    near = [
+        step_ns
+        for step_ns in (whole, *(step_s * NANOSECONDS_PER_SECOND for step_s in USUAL_STEPS_S))
+        if 0 < abs(step_ns - median) <= median * NEAR
+    ]
+    off_median = _mean_distance(time_ns, median)
+    if off_median == 0 or not near:
         return median, ()
-    if _mean_distance(time_ns, whole) >= _mean_distance(time_ns, median):
+    best = min(near, key=lambda step_ns: _mean_distance(time_ns, step_ns))
+    if _mean_distance(time_ns, best) > max(off_median, CLOSE):
         return median, ()
-    words = f"times jitter: their median spacing is {median / NANOSECONDS_PER_SECOND:.6g} s"
-    return whole, (Repair("step_rounded", 0, f"{words}, taken as {format_duration(whole / 1e9)}"),)
+    detail = (
+        f"times jitter: their median spacing is {median / NANOSECONDS_PER_SECOND:.6g} s, "
+        f"the step is taken as {format_duration(best / NANOSECONDS_PER_SECOND)}"
+    )
+    return best, (Repair("step_rounded", 0, detail),)
 
 
 def place(

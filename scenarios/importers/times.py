@@ -152,9 +152,10 @@ def _numeric(columns: Columns, name: str, unit: str) -> Times:
         raise InvalidInput(
             f"{columns.path}: column {name!r}: got {highest:.6g}, too large for a time in {unit}"
         )
-    # Floats lose nothing more on the way: what is multiplied is the small distance from the first time.
+    # Integers stay exact; floats lose nothing more, since what is multiplied is their distance from the first.
     distance = np.where(known, values - base, 0) * factor
-    time_ns = np.rint(distance).astype(np.int64) + base * factor
+    whole = distance if distance.dtype == np.int64 else np.rint(distance).astype(np.int64)
+    time_ns = whole + base * factor
     return Times(np.where(known, time_ns, 0), known, unit.startswith("epoch"), repairs)
 
 
