@@ -11,7 +11,7 @@ from scenarios.layers import read_layers
 from scenarios.locate import problem_at
 from scenarios.named_files import resolve_files
 from scenarios.overrides import apply_overrides
-from scenarios.problems import invalid
+from scenarios.problems import InvalidScenarioError
 from scenarios.references import broken_references
 from scenarios.schema_errors import check
 from scenarios.yaml_source import plain
@@ -40,22 +40,22 @@ class LoadedScenario:
 def load_scenario(path: str | Path, overrides: Sequence[str] = ()) -> LoadedScenario:
     """Load a scenario file, with overrides such as "run.duration=1h".
 
-    Raises InvalidInput with everything that is wrong, each on a line with its file, line, path and what was
-    expected.
+    Raises InvalidScenarioError, an InvalidInput, with everything that is wrong, each on a line with its
+    file, line, path and what was expected.
     """
     path = Path(path)
     root, problems = read_layers(path)
     if root is None:
-        raise invalid(problems)
+        raise InvalidScenarioError(problems)
     root, refused = apply_overrides(root, overrides, path.parent)
     problems += refused
     scenario = check(root)
     if isinstance(scenario, list):
-        raise invalid(problems + scenario)
+        raise InvalidScenarioError(problems + scenario)
     problems += [problem_at(root, location, message) for location, message in broken_references(scenario)]
     files, missing = resolve_files(scenario, root)
     problems += missing
     if problems:
-        raise invalid(problems)
+        raise InvalidScenarioError(problems)
     document = plain(root)
     return LoadedScenario(scenario, path, digest(document, files), files, document)

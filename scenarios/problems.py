@@ -51,14 +51,20 @@ class Problem:
         return text if len(text) <= MAX_LINE else text[: MAX_LINE - 1] + "…"
 
 
-def invalid(problems: Iterable[Problem]) -> InvalidInput:
-    """Make one error of all problems, in the order of their lines."""
-    ordered = sorted(problems, key=lambda problem: (problem.place.source, problem.place.line or 0))
-    lines = list(dict.fromkeys(str(problem) for problem in ordered))
+class InvalidScenarioError(InvalidInput):
+    """A scenario with all that is wrong with it, in the order of its lines."""
+
+    def __init__(self, problems: Iterable[Problem]) -> None:
+        ordered = sorted(problems, key=lambda problem: (problem.place.source, problem.place.line or 0))
+        self.problems = tuple({str(problem): problem for problem in ordered}.values())
+        super().__init__(_on_one_screen([str(problem) for problem in self.problems]))
+
+
+def _on_one_screen(lines: list[str]) -> str:
     if len(lines) == 1:
-        return InvalidInput(lines[0])
+        return lines[0]
     more = [f"… and {len(lines) - MAX_PROBLEMS} more"] if len(lines) > MAX_PROBLEMS else []
-    return InvalidInput("\n  ".join([f"{len(lines)} problems", *lines[:MAX_PROBLEMS], *more]))
+    return "\n  ".join([f"{len(lines)} problems:", *lines[:MAX_PROBLEMS], *more])
 
 
 def printable(text: str) -> str:

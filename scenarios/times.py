@@ -32,6 +32,9 @@ def check_times(scenario: Scenario) -> Iterator[tuple[Location, str]]:
     for i, stream in enumerate(scenario.arrivals):
         if stream.shape:
             yield from _few(("arrivals", i, "shape_step"), duration, stream.shape_step)
+        if (states := stream.process.mmpp) is not None:
+            mean_stay = sum(state.mean_duration for state in states) / len(states)
+            yield from _few(("arrivals", i, "process", "mmpp"), duration, mean_stay)
     for i, pool in enumerate(scenario.pools):
         if pool.schedule is not None and pool.schedule.every is not None:
             mean_step = pool.schedule.every / len(pool.schedule.steps)

@@ -190,21 +190,23 @@ def format_duration(seconds: float) -> str:
 
 def _json_schema(pattern: str, *examples: str, numbers: dict[str, float] | None = None) -> WithJsonSchema:
     """Describe a quantity to editors: text of a pattern, or (where allowed) a bare number within limits."""
-    text = {"type": "string", "pattern": pattern, "examples": list(examples)}
-    return WithJsonSchema({"anyOf": [text, {"type": "number", **numbers}]} if numbers is not None else text)
+    kinds = "string" if numbers is None else ["string", "number"]
+    return WithJsonSchema({"type": kinds, "pattern": pattern, "examples": list(examples), **(numbers or {})})
 
 
 _ZERO: dict[str, float] = {"minimum": 0, "maximum": 0}
-_DURATION_PATTERN = rf"^\s*({_NUMBER}\s*(ns|us|µs|ms|min|s|m|h|d|w)\s*)+$|^\s*0\s*$"
+_SOME_DURATION = rf"({_NUMBER}\s*(ns|us|µs|ms|min|s|m|h|d|w)\s*)+"
 
 Duration = Annotated[
     float,
     BeforeValidator(parse_duration),
-    _json_schema(_DURATION_PATTERN, "300ms", "8m", "1h30m", numbers=_ZERO),
+    _json_schema(rf"^\s*({_SOME_DURATION}|0\s*)$", "300ms", "8m", "1h30m", numbers=_ZERO),
 ]
 """Seconds; written "300ms", "8m", "1h30m"."""
 PositiveDuration = Annotated[
-    float, BeforeValidator(parse_positive_duration), _json_schema(_DURATION_PATTERN, "300ms", "8m", "1h30m")
+    float,
+    BeforeValidator(parse_positive_duration),
+    _json_schema(rf"^\s*{_SOME_DURATION}$", "300ms", "8m", "1h30m"),
 ]
 """Seconds, not zero; written like a Duration."""
 Rate = Annotated[
@@ -239,3 +241,9 @@ UsdPerHour = Annotated[
     _json_schema(rf"^\s*\$\s*{_NUMBER}\s*/\s*(h|hour|d|day|month)\s*$", "$3.06/h"),
 ]
 """Dollars an hour, decimal; written "$3.06/h"."""
+Instant = Annotated[
+    datetime,
+    BeforeValidator(parse_instant),
+    _json_schema(r"^\s*\d{4}-\d\d-\d\d", "2024-01-01", "2024-01-01T08:30:00Z"),
+]
+"""An absolute time, in UTC; written "2024-01-01" or "2024-01-01T08:30:00Z"."""

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from typing import Annotated, Any, Literal
+from typing import Any, Literal
 
-from pydantic import BeforeValidator, Field
+from pydantic import Field
 
 from scenarios.schema.base import Name, Named, Section
 from scenarios.schema.fleet import Model, Pool, Service
 from scenarios.schema.money import Budget, Commitment, Discount, PriceOverride
 from scenarios.schema.routes import Route
 from scenarios.schema.traffic import Arrivals, RequestClass
-from scenarios.units import Duration, Fraction, PositiveDuration, parse_instant
+from scenarios.units import Duration, Fraction, Instant, PositiveDuration
 
 API_VERSION = "baseload/v1"
 
@@ -47,7 +47,7 @@ class Run(Section):
     """Simulated time."""
     warmup: Duration = 0.0
     """Left out of all results but the timeline."""
-    start: Annotated[datetime, BeforeValidator(parse_instant)] = datetime(2024, 1, 1, tzinfo=UTC)
+    start: Instant = datetime(2024, 1, 1, tzinfo=UTC)
     """Absolute time of the beginning, UTC unless it says otherwise (the default is a Monday)."""
     interval: PositiveDuration | None = None
     """Step of the timeline; none: a round step that gives some hundred rows."""

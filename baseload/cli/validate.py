@@ -1,0 +1,107 @@
+"""`baseload validate`: check scenario files and say what they describe."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from scenarios.errors import ExitStatus, InvalidInput
+
+if TYPE_CHECKING:
+    from scenarios.load import LoadedScenario
+
+
+@click.command()
+@click.argument("files", nargs=-1, metavar="FILE…", type=click.Path())
+@click.option(
+    "--set", "overrides", multiple=True, metavar="PATH=VALUE", help="Replace one value; repeatable."
+)
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON list, an entry a file.")
+@click.option("--schema", is_flag=True, help="Print the JSON Schema of the scenario language, for editors.")
+@click.pass_context
+def command(
+    ctx: click.Context, files: tuple[str, ...], overrides: tuple[str, ...], *, as_json: bool, schema: bool
+) -> None:
+    """Check scenario files, everything that they name and extend included, and say what they describe.
+
+    Every problem is shown with its file, line, path and what was expected, and the command ends with exit
+    status 3. What the language can say and this version cannot simulate is a note, not a problem.
+
+    \b
+    Examples:
+      baseload validate scenarios/library/recommendation.yaml
+      baseload validate fleet.yaml --set run.duration=1h --set 'classes[home-page].timeout=2s'
+      baseload validate --schema > scenario.schema.json
+    """
+    if schema:
+        from scenarios.json_schema import json_schema_text  # noqa: PLC0415 (pydantic loads when it is needed)
+
+        click.echo(json_schema_text(), nl=False)
+        return
+    if not files:
+        raise click.UsageError("Missing argument 'FILE…'.", ctx)
+    documents, failed = [], False
+    for file in files:
+        document, text, valid = _validated(file, overrides)
+        documents.append(document)
+        failed |= not valid
+        if not as_json:
+            click.echo(text, err=not valid)
+    if as_json:
+        click.echo(json.dumps(documents, indent=2, ensure_ascii=False))
+    if failed:
+        ctx.exit(ExitStatus.INVALID_INPUT)
+
+
+def _validated(file: str, overrides: tuple[str, ...]) -> tuple[dict[str, Any], str, bool]:
+    """Return what there is to say about one file, as a document and as text, and whether it is valid."""
+    from scenarios.load import load_scenario  # noqa: PLC0415 (pydantic loads when it is needed)
+    from scenarios.problems import InvalidScenarioError  # noqa: PLC0415
+    from scenarios.unsupported import unsupported_features  # noqa: PLC0415
+
+    try:
+        loaded = load_scenario(file, overrides)
+        summary = _summary(loaded)
+    except InvalidInput as error:
+        problems = error.problems if isinstance(error, InvalidScenarioError) else ()
+        entries: list[dict[str, Any]] = [
+            {
+                "source": each.place.source,
+                "line": each.place.line,
+                "path": each.where,
+                "message": each.message,
+            }
+            for each in problems
+        ] or [{"source": file, "line": None, "path": "", "message": str(error)}]
+        return {"file": file, "valid": False, "problems": entries}, f"error: {error}", False
+    unsupported = unsupported_features(loaded.scenario)
+    document = {
+        "file": file,
+        "valid": True,
+        "name": loaded.scenario.metadata.name,
+        "digest": loaded.digest,
+        "files": {name: str(path) for name, path in loaded.files.items()},
+        "unsupported": unsupported,
+        "summary": {section: dict(rows) for section, rows in summary},
+    }
+    return document, _text(loaded, summary, unsupported), True
+
+
+def _summary(loaded: LoadedScenario) -> list[tuple[str, list[tuple[str, str]]]]:
+    from baseload.cli.scenario_summary import summary  # noqa: PLC0415
+
+    return summary(loaded)
+
+
+def _text(
+    loaded: LoadedScenario, summary: list[tuple[str, list[tuple[str, str]]]], unsupported: list[str]
+) -> str:
+    width = max(len(name) for _, rows in summary for name, _ in rows)
+    lines = [f"{loaded.path}: valid; {loaded.scenario.metadata.name}, digest {loaded.digest[:12]}"]
+    for section, rows in summary:
+        for number, (name, words) in enumerate(rows):
+            lines.append(f"  {section if number == 0 else '':<9} {name:<{width}}  {words}")
+    lines += [f"note: this version cannot simulate {reason}" for reason in unsupported]
+    return "\n".join(lines)
