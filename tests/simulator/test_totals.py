@@ -1,0 +1,80 @@
+"""Totals of a replication, against the raw latencies and the definitions."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+
+from simulator.results.histogram import BUCKETS, BUCKETS_PER_OCTAVE
+from simulator.results.recorded import CLASS_COUNTERS
+from simulator.results.totals import class_totals, latency_percentiles, pool_totals, service_totals
+from tests.simulator.synthetic import DAY_S, SECOND, scenario, synthetic
+
+CLASSES = ["home-page", "product-page"]
+
+
+@pytest.fixture(scope="module")
+def made():
+    return synthetic(1, rate=0.2)
+
+
+def test_percentiles_are_those_of_the_raw_latencies(made):
+    classes, overall = class_totals(made.record, CLASSES, 0)
+    raw = [made.latencies_ns[name] for name in CLASSES]
+    for tree, latencies in [*zip(classes.values(), raw, strict=True), (overall, np.concatenate(raw))]:
+        found = [tree["latency_s"][name] * SECOND for name in ("p50", "p95", "p99", "p999")]
+        expected = np.quantile(latencies, [0.5, 0.95, 0.99, 0.999])
+        assert found == pytest.approx(expected, rel=1 / BUCKETS_PER_OCTAVE)
+        assert tree["latency_s"]["mean"] * SECOND == pytest.approx(latencies.mean(), rel=1e-12)
+        assert tree["answered"] == len(latencies)
+
+
+def test_every_request_is_answered_or_failed_and_ratios_follow(made):
+    tree = class_totals(made.record, CLASSES, 0)[0]["home-page"]
+    assert tree["answered"] + tree["failed"] == tree["sent"]
+    assert tree["failed"] == sum(tree["failed_by"].values())
+    assert tree["answered"] == sum(tree["answered_by"].values())
+    assert tree["hit_ratio"] == tree["answered_by"]["cache"] / tree["answered"]
+    assert tree["attempts"] > tree["sent"]
+
+
+def test_the_warm_up_is_left_out(made):
+    whole = class_totals(made.record, CLASSES, 0)[1]
+    half = class_totals(made.record, CLASSES, DAY_S // 2 * SECOND)[1]
+    row = len(made.record.edges_ns) // 2
+    counters = made.record.class_counters[-1] - made.record.class_counters[row]
+    assert half["sent"] == counters[:, CLASS_COUNTERS.index("sent")].sum() < whole["sent"]
+    assert half["latency_s"]["p50"] != whole["latency_s"]["p50"]
+    assert half["sent_per_s"] == half["sent"] / (DAY_S / 2)
+
+
+def test_a_warm_up_that_ends_between_edges_is_a_defect(made):
+    with pytest.raises(ValueError, match="warm-up"):
+        class_totals(made.record, CLASSES, 7 * SECOND)
+
+
+def test_failed_requests_are_infinitely_late():
+    counts = np.zeros(BUCKETS, dtype=np.int64)
+    counts[700] = 97
+    tree = latency_percentiles(counts, failed=3)
+    assert tree["infinite"] == ["p99", "p999"]
+    assert tree["p99"] is None
+    assert tree["p95"] is not None
+    assert latency_percentiles(counts, failed=0)["infinite"] == []
+
+
+def test_utilisation_is_busy_time_over_slot_time(made):
+    found = service_totals(made.record, scenario(), 0)["ranker"]
+    slot_s = (np.diff(made.record.edges_ns) * made.record.service_gauges[:-1, 0, 3]).sum() / SECOND
+    assert found["utilisation"] == pytest.approx(found["busy_s"] / slot_s)
+    assert sum(found["batch_sizes"].values()) == made.record.batch_sizes.sum()
+
+
+def test_mean_instances_are_weighted_by_time(made):
+    record = dataclasses.replace(
+        made.record,
+        edges_ns=np.array([0, 10, 40]) * SECOND,
+        pool_gauges=np.array([[[4, 4], [0, 0]], [[8, 6], [0, 0]], [[1, 1], [0, 0]]]),
+    )
+    found = pool_totals(record, ["gpu", "cpu-spot"], 0)["gpu"]
+    assert found == {"instances_mean": 7.0, "ready_instances_mean": 5.5, "instances_max": 8}
