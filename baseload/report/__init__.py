@@ -1,0 +1,1 @@
+"""What a run looks like to people: words, figures and one self-contained page."""

@@ -1,0 +1,145 @@
+"""Numbers and verdicts as people read them, the same in the terminal and on the page."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from scenarios.units import format_duration
+
+if TYPE_CHECKING:
+    from simulator.results.trees import Tree
+
+NOTHING = "–"
+"""A figure that has no meaning here, such as the percentile of no requests."""
+_WINDOW_NAMES = {60.0: "minutes", 3600.0: "hours", 86_400.0: "days", 604_800.0: "weeks"}
+
+
+def count(value: float | None) -> str:
+    """1,234,567; means of counts keep at most one decimal."""
+    if value is None:
+        return NOTHING
+    return f"{value:,.0f}" if float(value).is_integer() or value >= 100 else f"{value:,.1f}"
+
+
+def percent(share: float | None) -> str:
+    """99.2 %: three or more digits, and never 100 % or 0 % for what is not quite that."""
+    if share is None:
+        return NOTHING
+    for decimals in range(1, 7):
+        shown = round(share * 100, decimals)
+        if shown not in (0.0, 100.0) or share in (0, 1):
+            return f"{shown:.0f} %" if share in (0, 1) else f"{shown:.{decimals}f} %"
+    return f"{share * 100:.3g} %"
+
+
+def exact_percent(share: float) -> str:
+    """A percentage as a person wrote it: 99 %, 99.95 %."""
+    return f"{share * 100:.9g} %"
+
+
+def latency(seconds: float | None, *, infinite: bool = False) -> str:
+    """245 ms or 27.0 ms, always three digits; ∞ where too many requests failed for the percentile to
+    exist."""
+    if seconds is None:
+        return "∞" if infinite else NOTHING
+    for unit, size in (("s", 1.0), ("ms", 1e-3), ("µs", 1e-6)):
+        if 0.9995 * size <= seconds < 999.5 * size:
+            return f"{seconds / size:#.3g}".removesuffix(".") + f" {unit}"
+    return format_duration(seconds)
+
+
+def usd(amount: float | None) -> str:
+    """$1,234, $25.43 or $0.00460: at least three digits that count."""
+    if amount is None:
+        return NOTHING
+    sign, size = ("−" if amount < 0 else ""), abs(amount)
+    if size >= 1000:
+        return f"{sign}${size:,.0f}"
+    if size >= 1 or size == 0:
+        return f"{sign}${size:,.2f}"
+    return f"{sign}${size:#.3g}" if size >= 1e-4 else f"{sign}${size:.2e}"
+
+
+def number(value: float | None, digits: int = 3) -> str:
+    """A plain number with so many significant digits."""
+    return NOTHING if value is None else f"{value:,.{digits}g}" if abs(value) < 1000 else f"{value:,.0f}"
+
+
+def windows(window_s: float | None, many: int) -> str:
+    """What an SLO's windows are called: days, hours, "windows of 5 min"."""
+    if window_s is None:
+        return "the whole run"
+    name = _WINDOW_NAMES.get(window_s)
+    if name is None:
+        return f"window{'s' if many != 1 else ''} of {format_duration(window_s)}"
+    return name if many != 1 else name.removesuffix("s")
+
+
+def slo_promise(slo: Tree) -> str:
+    """What was promised: "99 % of home-page requests within 300 ms, in 99.9 % of the days"."""
+    limit = format_duration(slo["latency_s"])
+    text = f"{exact_percent(slo['objective'])} of {slo['class']} requests within {limit}"
+    if slo["window_s"] is None:
+        return text
+    every = "every one" if slo["window_fraction"] == 1 else percent(slo["window_fraction"])
+    return f"{text}, in {every} of the {windows(slo['window_s'], 2)}"
+
+
+def slo_outcome(slo: Tree, totals: Tree) -> str:
+    """What came of it: "99.2 % within 300 ms; kept in 30 of 30 days; margin +0.2 points"."""
+    margin = totals["margin"] * 100
+    parts = [f"{percent(totals['attainment'])} within {format_duration(slo['latency_s'])}"]
+    if slo["window_s"] is not None:
+        kept, total = totals["windows_kept"], totals["windows"]
+        parts.append(
+            f"objective met in {count(kept)} of {count(total)} {windows(slo['window_s'], round(total))}"
+        )
+    parts.append(f"margin {margin:+.3g} points".replace("-", "−"))
+    return "; ".join(parts)
+
+
+def slo_evidence(slo: Tree) -> str:
+    """How sure several replications make us; empty for a single one."""
+    found = slo["evidence"]
+    seeds, kept = found["seeds"], found["seeds_kept"]
+    if seeds < 2:
+        return ""
+    sure = percent(found["confidence"])
+    if found["clean_bound"] is not None:
+        return (
+            f"kept in all {seeds} seeds, which supports P(kept) ≥ {found['clean_bound']:.3f} at {sure} "
+            "and no more (about 1 − 3/n)"
+        )
+    return (
+        f"kept in {kept} of {seeds} seeds: P(kept) from {found['low']:.3f} to {found['high']:.3f} at {sure}"
+    )
+
+
+def verdict(document: Tree) -> str:
+    """The run in two sentences: was the promise kept, and what did it cost."""
+    totals = document["totals"]
+    sentences = []
+    for name, slo in document["slos"].items():
+        found = totals["slos"][name]
+        kept = "kept" if slo["kept"] else "missed"
+        text = f"{percent(found['attainment'])} of {slo['class']} requests within "
+        text += f"{format_duration(slo['latency_s'])}: SLO {kept}"
+        if slo["evidence"]["seeds"] > 1:
+            text += f" in {slo['evidence']['seeds_kept']} of {slo['evidence']['seeds']} seeds"
+        elif slo["window_s"] is not None:
+            kept_windows, total = found["windows_kept"], found["windows"]
+            text += f", objective met in {count(kept_windows)} of {count(total)} "
+            text += windows(slo["window_s"], round(total))
+        sentences.append(text + ".")
+    return " ".join([*sentences, cost_sentence(document)])
+
+
+def cost_sentence(document: Tree) -> str:
+    """$1,234 for 30 d, $0.12 per 1,000 predictions; 38 % of it idle."""
+    costs = document["totals"]["costs"]
+    text = f"{usd(costs['billed_usd'])} for {format_duration(document['totals']['measured_s'])}"
+    if costs["per_1000_usd"] is not None:
+        text += f", {usd(costs['per_1000_usd'])} per 1,000 predictions"
+    if costs["idle_share"] is not None:
+        text += f"; {percent(costs['idle_share'])} of it idle"
+    return text + "."
