@@ -19,13 +19,14 @@ from numba import int64, types, uint64
 from numba.extending import intrinsic
 from numpy.typing import NDArray
 
-from simulator.dataplane.compiled import entry, inlined, outlined
+from simulator.dataplane.compiled import allocating, entry, inlined, outlined
 
 GOLDEN = uint64(0x9E3779B97F4A7C15)
 TWO_TO_MINUS_53 = 1.0 / 9007199254740992.0
 ATTEMPTS = 256
 """Attempts (and other repetitions) that an id has room for."""
 
+JITTER_NONE, JITTER_EQUAL, JITTER_FULL = range(3)
 NOISE_NONE, NOISE_LOGNORMAL, NOISE_EXPONENTIAL, NOISE_GAMMA = range(4)
 
 
@@ -256,7 +257,17 @@ def quantile(table: Any, offset: Any, n: Any, u: Any) -> Any:
     return low + (position - np.float64(step)) * (table[uint64(offset + step + 1)] - low)
 
 
-@entry
+@inlined
+def jittered(kind: Any, longest_ns: Any, h: Any) -> Any:
+    """Wait before a retry: none - the longest wait; equal - half of it and up; full - anything up to it."""
+    if kind == JITTER_NONE:
+        return longest_ns
+    if kind == JITTER_EQUAL:
+        return int64(0.5 * np.float64(longest_ns) * (1.0 + unit(h)) + 0.5)
+    return int64(np.float64(longest_ns) * unit(h) + 0.5)
+
+
+@allocating
 def alias_table(weights: NDArray[np.float64]) -> NDArray[np.uint64]:
     """Walker's alias table of `weights` (any sum), one uint64 an entry: alias << 32 | threshold of 31 bits.
 

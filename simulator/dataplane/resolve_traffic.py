@@ -28,7 +28,7 @@ NO_INTS = np.empty(0, np.int64)
 NO_FLOATS = np.empty(0)
 NO_TABLE = np.empty(0, np.uint64)
 _DAY_S = 86_400.0
-_JITTER = {"none": spec.JITTER_NONE, "equal": spec.JITTER_EQUAL, "full": spec.JITTER_FULL}
+_JITTER = {"none": draws.JITTER_NONE, "equal": draws.JITTER_EQUAL, "full": draws.JITTER_FULL}
 
 
 def resolve_streams(scenario: Scenario, files: Mapping[str, Path], seed: int) -> tuple[spec.Stream, ...]:
@@ -234,7 +234,7 @@ def resolve_classes(
                 backoff_ns=nanoseconds(retries.backoff) if retries else 0,
                 backoff_multiplier=retries.multiplier if retries else 1.0,
                 max_backoff_ns=nanoseconds(retries.max_backoff) if retries else 0,
-                jitter=_JITTER[retries.jitter] if retries else spec.JITTER_NONE,
+                jitter=_JITTER[retries.jitter] if retries else draws.JITTER_NONE,
                 budget_ratio=round(budget.ratio * spec.MICRO) if budget else -1,
                 budget_cap=budget.burst * spec.MICRO if budget else 0,
                 keys=keys,

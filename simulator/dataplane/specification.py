@@ -26,8 +26,6 @@ CACHE_NONE, CACHE_TTL, CACHE_LRU, CACHE_GIVEN = range(4)
 SPLIT_WEIGHTED, SPLIT_DIFFICULTY, SPLIT_CASCADE = range(3)
 # Which queue of a service a flight joins.
 BALANCE_ROUND_ROBIN, BALANCE_RANDOM, BALANCE_POWER_OF_TWO, BALANCE_LEAST_OUTSTANDING = range(4)
-# Jitter of retries.
-JITTER_NONE, JITTER_EQUAL, JITTER_FULL = range(3)
 
 # What random numbers of a class are for; each purpose has a seed of its own.
 PURPOSES = ("keys", "items", "difficulty", "validation", "feature-fetch", "cache-hit", "split", "balance", "jitter")

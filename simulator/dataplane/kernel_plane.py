@@ -1,0 +1,294 @@
+"""The compiled data plane as the control plane sees it: windows, fleet changes, memory that grows when it must."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from scenarios.fleet import AddReplica, DrainReplica, KillReplica, ServiceState, Snapshot
+from scenarios.units import NANOSECONDS_PER_SECOND
+from simulator.dataplane import kernel
+from simulator.dataplane.engine import Counters, Logs
+from simulator.dataplane.state import FREE, NONE, pack
+from simulator.results.recorded import SERVICE_COUNTERS
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from numpy.typing import NDArray
+
+    from scenarios.fleet import Change
+    from simulator.dataplane.specification import Specification
+
+_FIRST_ROOM = 1024
+_SHARED_UID = 1 << 39
+"""Uids from here on are those of shared queues, by service."""
+_BUSY_NS = SERVICE_COUNTERS.index("busy_ns")
+
+
+class KernelPlane:
+    """The event-ordered kernel. See `DataPlane` for the calls."""
+
+    path = "event-ordered"
+
+    def __init__(self, specification: Specification) -> None:
+        self._spec = specification
+        self._plane, self._times = pack(specification)
+        self._services = {service.name: service for service in specification.services}
+        self._replicas: dict[int, AddReplica] = {}
+        self._draining: set[int] = set()
+        self._slots: dict[int, list[int]] = {}
+        self._stations: dict[int, int] = {}
+        self._free_stations: list[int] = []
+        self._free_servers: list[int] = []
+        users = sum(stream.users for stream in specification.streams)
+        self._grow(users)
+        for service in specification.services:
+            if service.shared_queue:
+                index = self._new_station(service.index, _SHARED_UID + service.index)
+                self._plane.services[service.index].shared_station = index
+        kernel.start_users(self._plane)
+
+    def advance(self, to_ns: int) -> Counters:
+        """Handle every event before `to_ns`."""
+        while kernel.advance(self._plane, to_ns) == kernel.NEED_ROOM:
+            self._grow(0)
+        plane = self._plane
+        return Counters(
+            class_counters=plane.class_counters,
+            service_counters=plane.service_counters,
+            slo_good=plane.slo_good,
+            slo_total=plane.slo_total,
+            histogram=plane.histogram,
+            batch_sizes=plane.batch_sizes,
+            served_items=plane.served_items,
+        )
+
+    def apply(self, changes: Iterable[Change]) -> None:
+        """Change the fleet at the end of the last window."""
+        now_ns = int(self._plane.clock[0].now_ns)
+        offered: list[int] = []
+        for change in changes:
+            match change:
+                case AddReplica():
+                    offered.append(self._add(change))
+                case DrainReplica(replica):
+                    self._drain(replica)
+                case KillReplica(replica):
+                    self._kill(replica, now_ns)
+        self._list_fleet()
+        self._grow(0)
+        for station in offered:
+            kernel.offer_now(self._plane, station, now_ns)
+        self.advance(now_ns)
+
+    def observe(self) -> Snapshot:
+        """Look at the fleet as it is now."""
+        plane = self._plane
+        services = []
+        for service in self._spec.services:
+            slots = [slot for uid in self._uids(service.index) for slot in self._slots[uid]]
+            ready = [uid for uid in self._uids(service.index) if uid not in self._draining]
+            queues = {int(plane.servers[slot].station) for slot in slots}
+            if service.shared_queue:
+                queues.add(int(plane.services[service.index].shared_station))
+            services.append(
+                ServiceState(
+                    name=service.name,
+                    ready_replicas=len(ready),
+                    draining_replicas=sum(uid in self._draining for uid in self._uids(service.index)),
+                    queued=sum(int(plane.stations[queue].queued) for queue in queues),
+                    in_service=sum(int(plane.servers[slot].batch_n) for slot in slots if plane.servers[slot].busy),
+                    batch_slots=len(ready) * service.instances,
+                )
+            )
+        drained = tuple(uid for uid in sorted(self._draining) if self._is_empty(uid))
+        return Snapshot(plane.clock[0].now_ns / NANOSECONDS_PER_SECOND, tuple(services), drained)
+
+    def busy_ns(self) -> NDArray[np.int64]:
+        """Time with a batch in service, by service."""
+        plane = self._plane
+        busy = plane.service_counters[:, _BUSY_NS].copy()
+        for server in plane.servers[plane.servers.busy == 1]:
+            busy[plane.stations[server.station].service] += plane.clock[0].now_ns - server.start_ns
+        return busy
+
+    def unfinished(self) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """Logical requests without an outcome, by class and, if late already, by SLO."""
+        plane = self._plane
+        requests = plane.requests[plane.requests.phase != FREE]
+        by_class = np.bincount(requests.cls, minlength=len(self._spec.classes)).astype(np.int64)
+        age_ns = plane.clock[0].now_ns - requests.first_ns
+        late = [
+            int(np.count_nonzero((requests.cls == slo.request_class) & (age_ns > slo.latency_ns)))
+            for slo in self._spec.slos
+        ]
+        return by_class, np.array(late, np.int64)
+
+    def logs(self) -> Logs:
+        """What was logged."""
+        clock = self._plane.clock[0]
+        requests = self._plane.request_log[: clock.log_n]
+        batches = self._plane.batch_log[: clock.batch_log_n]
+        return Logs(
+            np.sort(requests, order=["stream", "id"]),
+            np.sort(batches, order=["service", "uid", "number", "start_ns"]),
+        )
+
+    # Fleet changes: rare, so in Python.
+
+    def _uids(self, service: int) -> list[int]:
+        """Replicas of a service in listed order: pool, instance, number."""
+        spec = self._spec.services[service]
+        members = [each for each in self._replicas.values() if each.service == spec.name]
+        members.sort(key=lambda each: (spec.pools.index(each.pool), each.instance, each.number))
+        return [each.replica for each in members]
+
+    def _add(self, change: AddReplica) -> int:
+        service = self._services[change.service]
+        self._replicas[change.replica] = change
+        if service.shared_queue:
+            station = int(self._plane.services[service.index].shared_station)
+        else:
+            station = self._new_station(service.index, change.replica)
+        times_at, samples_at = self._times[service.index][service.pools.index(change.pool)]
+        slots = []
+        for number in range(service.instances):
+            slot = self._new_server()
+            server = self._plane.servers[slot]
+            server.station, server.uid, server.number = station, change.replica, number
+            server.times_at, server.samples_at = times_at, samples_at
+            server.busy, server.accepting, server.live = 0, 1, 1
+            self._plane.stations[station].idle += 1
+            slots.append(slot)
+        self._slots[change.replica] = slots
+        self._stations[change.replica] = station
+        return station
+
+    def _drain(self, replica: int) -> None:
+        self._draining.add(replica)
+        service = self._services[self._replicas[replica].service]
+        if service.shared_queue:
+            for slot in self._slots[replica]:
+                server = self._plane.servers[slot]
+                server.accepting = 0
+                self._plane.stations[server.station].idle -= 1 - server.busy
+
+    def _kill(self, replica: int, now_ns: int) -> None:
+        service = self._services[self._replicas[replica].service]
+        for slot in self._slots[replica]:
+            kernel.withdraw(self._plane, slot, now_ns)
+        if not service.shared_queue:
+            kernel.withdraw_queue(self._plane, self._stations[replica])
+        self._forget(replica)
+
+    def _is_empty(self, replica: int) -> bool:
+        plane = self._plane
+        own_queue = not self._services[self._replicas[replica].service].shared_queue
+        if own_queue and plane.stations[self._stations[replica]].queued:
+            return False
+        return not any(plane.servers[slot].busy for slot in self._slots[replica])
+
+    def _forget(self, replica: int) -> None:
+        """Take a replica that has nothing left out of the books; its records may be used again."""
+        for slot in self._slots.pop(replica):
+            self._plane.servers[slot].live = 0
+            self._free_servers.append(slot)
+        station = self._stations.pop(replica)
+        if not self._services[self._replicas[replica].service].shared_queue:
+            self._plane.stations[station].live = 0
+            self._free_stations.append(station)
+        del self._replicas[replica]
+        self._draining.discard(replica)
+
+    def _new_station(self, service: int, uid: int) -> int:
+        if not self._free_stations:
+            old = len(self._plane.stations)
+            new = max(16, 2 * old)
+            self._resize(stations=new, queue_head=new, queue_tail=new)
+            self._free_stations = list(range(new - 1, old - 1, -1))
+        index = self._free_stations.pop()
+        station = self._plane.stations[index]
+        station.service, station.uid, station.timer_ns, station.live = service, uid, -1, 1
+        station.idle = station.queued = station.queued_items = station.outstanding = 0
+        self._plane.queue_head[index] = NONE
+        self._plane.queue_tail[index] = NONE
+        return index
+
+    def _new_server(self) -> int:
+        if not self._free_servers:
+            old = len(self._plane.servers)
+            new = max(16, 2 * old)
+            self._resize(servers=new)
+            self._free_servers = list(range(new - 1, old - 1, -1))
+        return self._free_servers.pop()
+
+    def _list_fleet(self) -> None:
+        """Write the lists that the kernel reads: slots of each station, ready stations of each service."""
+        station_servers: list[int] = []
+        ready: list[int] = []
+        for replica in [replica for replica in self._draining if self._is_empty(replica)]:
+            self._forget(replica)
+        for service in self._spec.services:
+            record = self._plane.services[service.index]
+            record.ready_at = len(ready)
+            if service.shared_queue:
+                shared = self._plane.stations[record.shared_station]
+                slots = [slot for uid in self._uids(service.index) for slot in self._slots[uid]]
+                shared.servers_at, shared.servers_n = len(station_servers), len(slots)
+                station_servers += slots
+                if any(uid not in self._draining for uid in self._uids(service.index)):
+                    ready.append(int(record.shared_station))
+            else:
+                for uid in self._uids(service.index):
+                    station = self._plane.stations[self._stations[uid]]
+                    station.servers_at, station.servers_n = len(station_servers), len(self._slots[uid])
+                    station_servers += self._slots[uid]
+                    if uid not in self._draining:
+                        ready.append(self._stations[uid])
+            record.ready_n = len(ready) - record.ready_at
+        self._plane = self._plane._replace(
+            station_servers=np.array([*station_servers, NONE], np.int32), ready=np.array([*ready, NONE], np.int32)
+        )
+
+    # Memory.
+
+    def _resize(self, **sizes: int) -> None:
+        changed: dict[str, Any] = {}
+        for name, size in sizes.items():
+            old = getattr(self._plane, name)
+            new = np.zeros((size, *old.shape[1:]), old.dtype)
+            new[: len(old)] = old
+            changed[name] = new.view(np.recarray) if old.dtype.fields else new
+        self._plane = self._plane._replace(**changed)
+
+    def _grow(self, extra_events: int) -> None:
+        """Give the kernel room: twice what is in use, for whatever is short."""
+        plane = self._plane
+        clock = plane.clock[0]
+        if clock.open_requests == len(plane.requests):
+            self._chain("requests", "free_request", "flight")
+        if clock.open_flights == len(plane.flights):
+            self._chain("flights", "free_flight", "next")
+        clock.servers = len(self._plane.servers)
+        needed = int(clock.events + len(self._plane.requests) + len(self._plane.flights) + clock.servers) + extra_events
+        if needed + 4 > len(plane.heap):
+            self._resize(heap=2 * needed + 16)
+        if clock.log:
+            if clock.log_n + clock.open_requests + 1 > len(plane.request_log):
+                self._resize(request_log=2 * int(clock.log_n + clock.open_requests) + _FIRST_ROOM)
+            if clock.batch_log_n + clock.servers + 1 > len(plane.batch_log):
+                self._resize(batch_log=2 * int(clock.batch_log_n + clock.servers) + _FIRST_ROOM)
+
+    def _chain(self, name: str, free: str, link: str) -> None:
+        """Double a pool of records and chain the new ones into its free list."""
+        old = len(getattr(self._plane, name))
+        new = max(_FIRST_ROOM, 2 * old)
+        self._resize(**{name: new})
+        pool = getattr(self._plane, name)
+        pool[link][old:] = np.arange(old + 1, new + 1)
+        pool[link][new - 1] = self._plane.clock[0][free]
+        self._plane.clock[0][free] = old
+
+
