@@ -152,7 +152,7 @@ def _numeric(columns: Columns, name: str, unit: str) -> Times:
         raise InvalidInput(
             f"{columns.path}: column {name!r}: got {highest:.6g}, too large for a time in {unit}"
         )
-    # Integers stay exact; floats lose nothing more, since what is multiplied is their distance from the first.
+    # Integers stay exact; floats lose no more: what is multiplied is their distance from the first.
     distance = np.where(known, values - base, 0) * factor
     whole = distance if distance.dtype == np.int64 else np.rint(distance).astype(np.int64)
     time_ns = whole + base * factor
