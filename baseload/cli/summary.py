@@ -56,18 +56,23 @@ def print_summary(document: Tree, *, as_json: bool = False, file: TextIO | None 
         console.print(line)
 
 
-def result_console(file: TextIO) -> Console:
-    """A console for results: as wide as the terminal up to `WIDTH`, and `WIDTH` where there is none."""
+def result_console(file: TextIO, width: int = WIDTH) -> Console:
+    """A console for results: as wide as the terminal, at most `width`; and `width` where there is none."""
     console = Console(file=file, highlight=False)
     return Console(
-        file=file, highlight=False, width=min(console.width, WIDTH) if console.is_terminal else WIDTH
+        file=file, highlight=False, width=min(console.width, width) if console.is_terminal else width
     )
 
 
 def plain_table(title: str, first: str, *columns: str) -> Table:
     """A table without frames: names on the left, figures on the right."""
     table = Table(
-        title=title, title_justify="left", title_style="bold", box=None, pad_edge=False, header_style="dim"
+        title=title or None,
+        title_justify="left",
+        title_style="bold",
+        box=None,
+        pad_edge=False,
+        header_style="dim",
     )
     table.add_column(first, no_wrap=True, overflow="ellipsis", max_width=24)
     for column in columns:

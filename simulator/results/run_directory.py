@@ -43,7 +43,7 @@ class Run:
     @property
     def name(self) -> str:
         """What to call it beside other runs: the name of its directory."""
-        return self.directory.name
+        return self.directory.resolve().name
 
     @property
     def meta(self) -> Tree:

@@ -1,0 +1,128 @@
+"""`baseload compare`: two or more runs side by side."""
+
+from __future__ import annotations
+
+import json
+import sys
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from rich.table import Table
+
+    from simulator.results.compare import Change, Comparison, Row
+
+
+_NAME_WIDTH, _RUN_WIDTH = 28, 36
+"""Columns: a table of two runs fits 100."""
+
+
+@click.command("compare")
+@click.argument("runs", metavar="RUN RUN…", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.option("--json", "as_json", is_flag=True, help="Write the comparison as JSON.")
+def command(runs: tuple[Path, ...], as_json: bool) -> None:
+    """Show two or more runs side by side, with the changes against the first.
+
+    Runs that share seeds met the same traffic: their changes are taken seed by seed and come with a 95 %
+    interval (±). Simulations and load tests can be compared alike.
+
+    \b
+    Example:
+      baseload compare out/before out/after
+    """
+    from simulator.results.compare import compare  # noqa: PLC0415 - `baseload --help` stays instant
+    from simulator.results.run_directory import read_run  # noqa: PLC0415
+
+    if len(runs) < 2:
+        raise click.UsageError("expected at least two runs")
+    found = [read_run(run) for run in runs]
+    comparison = compare(found)
+    if as_json:
+        click.echo(json.dumps(asdict(comparison), indent=1, ensure_ascii=False))
+        return
+    _print(comparison)
+
+
+def _print(comparison: Comparison) -> None:
+    from baseload.cli.summary import result_console  # noqa: PLC0415 - as above
+
+    console = result_console(sys.stdout, width=_NAME_WIDTH + _RUN_WIDTH * len(comparison.runs))
+    console.print(_table(comparison))
+    for warning in comparison.warnings:
+        click.echo(f"warning: {warning}", err=True)
+
+
+def _table(comparison: Comparison) -> Table:
+    from rich.text import Text  # noqa: PLC0415 - as above
+
+    from baseload.cli.summary import plain_table  # noqa: PLC0415 - as above
+
+    changes = [text for run in comparison.runs[1:] for text in (run, "change")]
+    table = plain_table("", "", comparison.runs[0], *changes)
+    kept = dict(comparison.verdicts)
+    for section in dict.fromkeys(row.section for row in comparison.rows):
+        table.add_row(Text(section, style="bold"))
+        for row in comparison.rows:
+            if row.section == section:
+                table.add_row(f"  {row.metric}", *_cells(row))
+        if section.startswith("SLO "):
+            marks = [_kept(each) for each in kept[section.removeprefix("SLO ")]]
+            table.add_row("  verdict", marks[0], *(text for mark in marks[1:] for text in (mark, "")))
+    return table
+
+
+def _cells(row: Row) -> Iterator[str]:
+    yield show(row.values[0], row)
+    for value, change in zip(row.values[1:], row.changes[1:], strict=True):
+        yield show(value, row)
+        yield show_change(change, row)
+
+
+def show(value: float | None, row: Row) -> str:
+    """A figure in its unit."""
+    from baseload.report import wording  # noqa: PLC0415 - as above
+    from simulator.results.compare import Unit  # noqa: PLC0415
+
+    shown = {
+        Unit.COUNT: wording.count,
+        Unit.RATE: lambda rate: wording.NOTHING if rate is None else f"{wording.number(rate, 4)}/s",
+        Unit.SHARE: wording.percent,
+        Unit.SECONDS: wording.latency,
+        Unit.USD: wording.usd,
+        Unit.NUMBER: wording.number,
+    }[row.unit](value)
+    return str(shown)
+
+
+def show_change(change: Change | None, row: Row) -> str:
+    """A change: shares in points, all else in per cent, with the half-width of the paired interval."""
+    from simulator.results.compare import Unit  # noqa: PLC0415 - as above
+
+    if change is None:
+        return ""
+    if change.absolute == 0 and (change.paired is None or change.paired.low == change.paired.high):
+        return "same"
+    if row.unit is Unit.SHARE:
+        scale, unit, moved = 100.0, "pt", change.absolute * 100
+    elif change.relative is None or row.values[0] is None:
+        return ""
+    else:
+        scale, unit, moved = 100 / row.values[0], "%", change.relative * 100
+    if change.paired is None:
+        return f"{_signed(moved)} {unit}"
+    half = (change.paired.high - change.paired.low) / 2 * abs(scale)
+    return f"{_signed(change.paired.mean * scale)} ±{half:.1f} {unit}"
+
+
+def _signed(value: float) -> str:
+    text = f"{value:+.1f}"
+    return "0.0" if float(text) == 0 else text.replace("-", "−")
+
+
+def _kept(kept: bool | None) -> str:
+    return "" if kept is None else "kept" if kept else "missed"
