@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
 from numba import int64, uint64
 
 from simulator.dataplane import draws
@@ -157,7 +156,7 @@ def _begin(p: Any, station_index: Any, n: Any, t: Any) -> None:
             waited_ns += t - flight.enqueue_ns
             p.served_items[flight.cls, s] += flight.items
             if clock.log:
-                members = draws.hashed(members, (flight.stream << 40) + flight.id, flight.attempt)
+                members = draws.fold(members, flight.stream, flight.id, flight.attempt)
             left -= 1
             f = int64(flight.next)
         p.queue_head[station_index, level] = f
@@ -166,13 +165,9 @@ def _begin(p: Any, station_index: Any, n: Any, t: Any) -> None:
     p.flights[last].next = NONE
     first = p.flights[head]
     h = draws.hashed(p.words[service.seeds_at + first.stream], first.id, draw_index(first))
-    begin = p.ints[server.times_at + items]
-    choices = p.ints[server.times_at + items + 1] - begin
-    chosen = begin if choices == 1 else begin + draws.below(draws.again(h), choices)
-    time_ns = p.ints[server.samples_at + chosen]
-    if service.noise != draws.NOISE_NONE:
-        factor = draws.noise(service.noise, service.noise_parameter, h)
-        time_ns = max(int64(np.float64(time_ns) * factor + 0.5), 1)
+    time_ns = draws.service_time_ns(
+        p.ints, server.times_at, p.ints, server.samples_at, items, service.noise, service.noise_parameter, h
+    )
     server.busy = 1
     server.start_ns = t
     server.finish_ns = t + time_ns

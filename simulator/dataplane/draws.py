@@ -84,6 +84,12 @@ def hashed(seed: Any, ident: Any, attempt: Any) -> Any:
 
 
 @inlined
+def fold(members: Any, stream: Any, ident: Any, attempt: Any) -> Any:
+    """Fold a request into the fingerprint of its batch: the same members in another order give another one."""
+    return hashed(members, (int64(stream) << 40) + ident, attempt)
+
+
+@inlined
 def again(h: Any) -> Any:
     """Further random bits after `h`."""
     return mix(h + GOLDEN)
@@ -258,6 +264,28 @@ def quantile(table: Any, offset: Any, n: Any, u: Any) -> Any:
 
 
 @inlined
+def delay_ns(table: Any, offset: Any, n: Any, seed: Any, ident: Any, attempt: Any) -> Any:
+    """A delay from the quantile function at table[offset : offset + n], in whole nanoseconds."""
+    if n == 1:
+        return int64(table[uint64(offset)] + 0.5)
+    return int64(quantile(table, offset, n, unit(hashed(seed, ident, attempt))) + 0.5)
+
+
+@inlined
+def service_time_ns(
+    offsets: Any, offsets_at: Any, samples: Any, samples_at: Any, items: Any, kind: Any, parameter: Any, h: Any
+) -> Any:
+    """Service time of a batch of `items`: one of the values measured for that size, times the noise; at least 1."""
+    begin = offsets[offsets_at + items]
+    choices = offsets[offsets_at + items + 1] - begin
+    chosen = begin if choices == 1 else begin + below(again(h), choices)
+    time_ns = samples[samples_at + chosen]
+    if kind == NOISE_NONE:
+        return time_ns
+    return max(int64(np.float64(time_ns) * noise(kind, parameter, h) + 0.5), 1)
+
+
+@inlined
 def jittered(kind: Any, longest_ns: Any, h: Any) -> Any:
     """Wait before a retry: none - the longest wait; equal - half of it and up; full - anything up to it."""
     if kind == JITTER_NONE:
@@ -309,7 +337,59 @@ def draw_exponential(seed: np.uint64, ident: int) -> float:
 
 
 @entry
-def draw_quantile(table: NDArray[np.float64], seed: np.uint64, ident: int, attempt: int) -> int:
-    """A whole number (nanoseconds) from a quantile function, for Python code."""
-    value: int = int64(quantile(table, 0, table.shape[0], unit(hashed(seed, ident, attempt))) + 0.5)
+def draw_unit(seed: np.uint64, ident: int) -> float:
+    """Uniform in [0, 1), for Python code."""
+    value: float = unit(hashed(seed, ident, 0))
+    return value
+
+
+@entry
+def draw_delay_ns(table: NDArray[np.float64], seed: np.uint64, ident: int, attempt: int) -> int:
+    """`delay_ns` for Python code."""
+    value: int = delay_ns(table, 0, table.shape[0], seed, ident, attempt)
+    return value
+
+
+@entry
+def draw_two_below(n: int, seed: np.uint64, ident: int, attempt: int) -> tuple[int, int]:
+    """Two places of n, independently, for Python code."""
+    h = hashed(seed, ident, attempt)
+    return below(h, n), below(h << uint64(32), n)
+
+
+@entry
+def draw_alias(table: NDArray[np.uint64], seed: np.uint64, ident: int) -> int:
+    """`aliased` for Python code."""
+    value: int = aliased(table, 0, table.shape[0], hashed(seed, ident, 0))
+    return value
+
+
+@entry
+def draw_wait_ns(kind: int, longest_ns: int, seed: np.uint64, ident: int, attempt: int) -> int:
+    """`jittered` for Python code."""
+    value: int = jittered(kind, longest_ns, hashed(seed, ident, attempt))
+    return value
+
+
+@entry
+def draw_service_time_ns(
+    offsets: NDArray[np.int64],
+    samples: NDArray[np.int64],
+    items: int,
+    kind: int,
+    parameter: float,
+    seed: np.uint64,
+    ident: int,
+    index: int,
+) -> int:
+    """`service_time_ns` for Python code."""
+    h = hashed(seed, ident, index)
+    value: int = service_time_ns(offsets, 0, samples, 0, items, kind, parameter, h)
+    return value
+
+
+@entry
+def draw_members(members: np.uint64, stream: int, ident: int, attempt: int) -> np.uint64:
+    """Fold a request into the fingerprint of its batch, for Python code."""
+    value: np.uint64 = fold(members, stream, ident, attempt)
     return value

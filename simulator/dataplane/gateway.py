@@ -171,10 +171,7 @@ def fetch_delay_ns(p: Any, f: Any) -> Any:
     flight = p.flights[f]
     cls = p.classes[flight.cls]
     route = p.routes[cls.route]
-    if route.fetch_n == 1:
-        return int64(p.floats[route.fetch_at])
-    u = draws.unit(draws.hashed(cls.seed_feature_fetch, flight.id, flight.attempt))
-    return int64(draws.quantile(p.floats, route.fetch_at, route.fetch_n, u) + 0.5)
+    return draws.delay_ns(p.floats, route.fetch_at, route.fetch_n, cls.seed_feature_fetch, flight.id, flight.attempt)
 
 
 @inlined

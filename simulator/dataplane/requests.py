@@ -206,11 +206,9 @@ def begin_attempt(p: Any, r: Any, t: Any) -> Any:
             fail_attempt(p, r, t, RATE_LIMITED)
             return int64(-1)
         route.limit_tat_ns = scheduled + route.limit_interval_ns
-    if route.validation_n == 1:
-        delay_ns = int64(p.floats[route.validation_at])
-    else:
-        u = draws.unit(draws.hashed(cls.seed_validation, request.id, request.attempt))
-        delay_ns = int64(draws.quantile(p.floats, route.validation_at, route.validation_n, u) + 0.5)
+    delay_ns = draws.delay_ns(
+        p.floats, route.validation_at, route.validation_n, cls.seed_validation, request.id, request.attempt
+    )
     if delay_ns > 0:
         request.phase = VALIDATING
     return delay_ns
