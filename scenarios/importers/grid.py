@@ -12,7 +12,7 @@ import numpy as np
 from scenarios.errors import InvalidInput
 from scenarios.importers.report import time_label
 from scenarios.traces.model import Repair
-from scenarios.units import NANOSECONDS_PER_SECOND, format_duration
+from scenarios.units import NANOSECONDS_PER_SECOND, format_duration, nanoseconds
 
 if TYPE_CHECKING:
     from scenarios.traces.model import Float64s, Int64s
@@ -21,6 +21,7 @@ GAP_POLICIES = ("error", "zero", "hold", "interpolate")
 MAX_INTERVALS = 50_000_000
 """95 years of minutes. More means that the step or the times are wrong; better said than out of memory."""
 
+LONGEST_STEP_S = 366 * 86_400.0
 USUAL_STEPS_S = (
     *(1, 2, 5, 10, 15, 20, 30, 60, 120, 180, 300, 600, 900, 1200, 1800),
     *(3600, 7200, 10_800, 14_400, 21_600, 43_200, 86_400),
@@ -57,6 +58,13 @@ def find_step(time_ns: Int64s) -> tuple[int, tuple[Repair, ...]]:
         f"the step is taken as {format_duration(best / NANOSECONDS_PER_SECOND)}"
     )
     return best, (Repair("step_rounded", 0, detail),)
+
+
+def checked_step(step_s: float) -> int:
+    """Nanoseconds of a step that was asked for. Raises InvalidInput outside of 1 ns to 366 days."""
+    if not 1e-9 <= step_s <= LONGEST_STEP_S:
+        raise InvalidInput(f"--step: got {step_s:g} s, expected from 1ns to 366d")
+    return nanoseconds(step_s)
 
 
 def place(

@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from scenarios.errors import InvalidInput
-from scenarios.importers.grid import fill_gaps, find_step, place, resample
+from scenarios.importers.grid import checked_step, fill_gaps, find_step, place, resample
 from scenarios.importers.report import ImportReport, summarise, time_label, value_repairs
 from scenarios.importers.times import parse_moment, read_times
 from scenarios.traces.columns import open_columns
 from scenarios.traces.model import CountTrace, Repair
-from scenarios.units import NANOSECONDS_PER_SECOND, nanoseconds
+from scenarios.units import NANOSECONDS_PER_SECOND
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -100,10 +100,9 @@ def to_counts(samples: Samples, options: CountOptions) -> CountTrace:
     """Sort, window, place, fill, scale and round samples into a trace. Raises InvalidInput."""
     if not (options.scale > 0 and np.isfinite(options.scale)):
         raise InvalidInput(f"--scale: got {options.scale:g}, expected more than 0")
-    if options.step_s is not None and not nanoseconds(options.step_s) > 0:
-        raise InvalidInput(f"--step: got {options.step_s:g} s, expected at least 1ns")
+    asked_step_ns = None if options.step_s is None else checked_step(options.step_s)
     samples = _without_duplicates(_sorted(samples), options)
-    step_ns, repairs = _spacing(samples, options)
+    step_ns, repairs = _spacing(samples, asked_step_ns)
     if options.stamp == "end":
         samples = replace(samples, time_ns=samples.time_ns - step_ns)
     samples = _within_window(samples, options)
@@ -116,7 +115,7 @@ def to_counts(samples: Samples, options: CountOptions) -> CountTrace:
     )
     filled, gaps = fill_gaps(placed, options.gap, start_ns, step_ns, absolute=absolute)
     requests = filled * options.scale * (step_ns / NANOSECONDS_PER_SECOND if is_rate else 1.0)
-    new_step_ns = step_ns if options.step_s is None else nanoseconds(options.step_s)
+    new_step_ns = asked_step_ns or step_ns
     count, resampled = resample(requests, step_ns, new_step_ns)
     notes = [*samples.repairs, *repairs, *found, *moved, *gaps, *resampled]
     if options.scale != 1:
@@ -168,14 +167,14 @@ def _without_duplicates(samples: Samples, options: CountOptions) -> Samples:
     return replace(samples, time_ns=times, values=values, repairs=(*samples.repairs, note))
 
 
-def _spacing(samples: Samples, options: CountOptions) -> tuple[int, tuple[Repair, ...]]:
+def _spacing(samples: Samples, asked_step_ns: int | None) -> tuple[int, tuple[Repair, ...]]:
     if samples.step_ns is not None:
         return samples.step_ns, ()
     if len(samples.time_ns) > 1:
         return find_step(samples.time_ns)
-    if options.step_s is None:
+    if asked_step_ns is None:
         raise InvalidInput("one row does not tell the step: give it with --step")
-    return nanoseconds(options.step_s), ()
+    return asked_step_ns, ()
 
 
 def _within_window(samples: Samples, options: CountOptions) -> Samples:

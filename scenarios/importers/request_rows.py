@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from scenarios.errors import InvalidInput
-from scenarios.importers.grid import MAX_INTERVALS
+from scenarios.importers.grid import MAX_INTERVALS, checked_step
 from scenarios.importers.report import ImportReport, summarise, time_label
 from scenarios.importers.times import Times, parse_moment, read_times
 from scenarios.traces.columns import Columns, hash_key, open_columns
 from scenarios.traces.model import CountTrace, Repair, RequestTrace, Trace
-from scenarios.units import format_duration, nanoseconds
+from scenarios.units import format_duration
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
 NO_CLASS = "unclassified"
 """Class of the rows that name none."""
+MOST_ROWS = 1e9
+"""Rows that scaling may make: 8 GB of times."""
 SCALE_SEED = 0
 """Scaling rows draws which of them stay or are doubled: the same rows each time."""
 
@@ -85,8 +87,7 @@ def _check(options: RequestOptions) -> None:
         raise InvalidInput(f"--scale: got {options.scale:g}, expected more than 0")
     if options.step_s is None:
         return
-    if nanoseconds(options.step_s) < 1:
-        raise InvalidInput(f"--step: got {options.step_s:g} s, expected at least 1ns")
+    checked_step(options.step_s)
     for option in ("items", "key", "class"):
         if getattr(options, f"{option}_column") is not None:
             raise InvalidInput(
@@ -134,6 +135,8 @@ def _scale(time_ns: Int64s, rows: Int64s, scale: float, repairs: list[Repair]) -
     """Thin or repeat rows at random. A copy arrives somewhere before the next row: bursts stay bursts."""
     if scale == 1:
         return time_ns, rows
+    if len(rows) * scale > MOST_ROWS:
+        raise InvalidInput(f"--scale {scale:g}: gives {len(rows) * scale:.3g} rows, expected at most 1e9")
     random = np.random.default_rng(SCALE_SEED)
     copies = int(scale) + (random.random(len(rows)) < scale % 1)
     original = np.repeat(np.arange(len(rows)), copies)
@@ -150,7 +153,7 @@ def _scale(time_ns: Int64s, rows: Int64s, scale: float, repairs: list[Repair]) -
 
 
 def _count(time_ns: Int64s, step_s: float, repairs: list[Repair]) -> tuple[Int64s, int]:
-    step_ns = nanoseconds(step_s)
+    step_ns = checked_step(step_s)
     size = int(time_ns[-1] // step_ns) + 1
     if size > MAX_INTERVALS:
         raise InvalidInput(f"--step: gives {size:,} intervals, expected at most {MAX_INTERVALS:,}")

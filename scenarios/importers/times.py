@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 NANOSECONDS_PER = {"ns": 1, "us": 10**3, "ms": 10**6, "s": 10**9, "min": 60 * 10**9, "h": 3600 * 10**9}
 TIME_UNITS = ("auto", "iso", *NANOSECONDS_PER, *(f"epoch-{unit}" for unit in ("s", "ms", "us", "ns")))
 """Calendar times, times from the start, and times since 1970."""
+FURTHEST_NS = 2**62
+"""146 years: the difference of two times still fits into 64 bits."""
 EPOCH_FROM_S = 1e8
 """A number that means at least this many seconds (3 years) is an epoch time: March 1973 or later."""
 UNIT_IN_NAME = {
@@ -55,6 +57,10 @@ def read_times(columns: Columns, name: str, unit: str = "auto") -> Times:
         times = _iso(columns, column, name)
     else:
         times = _numeric(columns, name, unit)
+    too_far = np.flatnonzero(times.known & (np.abs(times.time_ns) >= FURTHEST_NS))
+    if len(too_far):
+        row = int(too_far[0])
+        raise columns.bad_value(row, name, column[row].as_py(), "a time within 146 years of zero (1970)")
     if not times.known.any():
         raise InvalidInput(f"{columns.path}: column {name!r} holds no times")
     missing = int((~times.known).sum())
@@ -78,14 +84,17 @@ def parse_moment(text: str, *, absolute: bool, option: str) -> int:
         except ValueError:
             raise InvalidInput(f"{option}: got {text!r}, expected a time such as 2024-05-01T12:00Z") from None
         moment = moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment
-        return (moment - datetime(1970, 1, 1, tzinfo=UTC)) // timedelta(microseconds=1) * 1000
-    try:
-        is_bare = re.fullmatch(r"\d+(\.\d+)?", text.strip())
-        return nanoseconds(float(text) if is_bare else parse_duration(text))
-    except ValueError:
-        raise InvalidInput(
-            f"{option}: got {text!r}, expected seconds from the start, or 90s, 2h, …"
-        ) from None
+        time_ns = (moment - datetime(1970, 1, 1, tzinfo=UTC)) // timedelta(microseconds=1) * 1000
+    else:
+        try:
+            is_bare = re.fullmatch(r"\d+(\.\d+)?", text.strip())
+            time_ns = nanoseconds(float(text) if is_bare else parse_duration(text))
+        except (ValueError, OverflowError):
+            expected = "seconds from the start, or 90s, 2h, …"
+            raise InvalidInput(f"{option}: got {text!r}, expected {expected}") from None
+    if abs(time_ns) >= FURTHEST_NS:
+        raise InvalidInput(f"{option}: got {text!r}, expected a time within 146 years of zero (1970)")
+    return time_ns
 
 
 def _calendar_type(columns: Columns, column: pa.ChunkedArray, name: str) -> Times:

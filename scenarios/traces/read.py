@@ -126,9 +126,10 @@ def _ascending(columns: Columns, *, strictly: bool) -> Int64s:
             row = int(np.argmax(wrong))
             raise columns.bad_value(row, name, float(seconds[row]), "seconds from the start")
         time_ns = np.rint(seconds * NANOSECONDS_PER_SECOND).astype(np.int64)
-    gaps = np.diff(time_ns, prepend=0)
-    wrong = gaps <= 0 if strictly else gaps < 0
+    wrong = np.empty(len(time_ns), np.bool_)
     wrong[0] = time_ns[0] < 0
+    # Compared, not subtracted: the difference of two wild values could wrap around.
+    wrong[1:] = time_ns[1:] <= time_ns[:-1] if strictly else time_ns[1:] < time_ns[:-1]
     if wrong.any():
         row = int(np.argmax(wrong))
         value = columns.raw(name)[row].as_py()

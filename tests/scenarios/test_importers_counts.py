@@ -278,8 +278,10 @@ def test_an_absurd_number_of_intervals_is_refused(tmp_path):
         ("t,a\n0,1\n1,many\n", {}, "row 2, column 'a': got 'many', expected a number"),
         ("t,a\n", {}, "column 't' holds no times"),
         ("t,a\n0,1\n1,1\n", {"scale": 0.0}, "--scale: got 0, expected more than 0"),
-        ("t,a\n0,1\n1,1\n", {"step_s": 0.0}, "--step: got 0 s, expected at least 1ns"),
+        ("t,a\n0,1\n1,1\n", {"step_s": 0.0}, "--step: got 0 s, expected from 1ns to 366d"),
         ("t,a\n0,1e300\n1,1\n", {}, "1e+300 requests in all"),
+        ("t,a\n0,1\n1,1\n", {"step_s": 1e300}, "--step: got 1e+300 s"),
+        ("t,a\n1700-01-01,1\n2200-01-01,1\n", {}, "within 146 years"),
     ],
 )
 def test_what_cannot_be_read_is_named(tmp_path, text, options, message):

@@ -93,6 +93,9 @@ def test_a_window_moves_the_start_to_its_own(tmp_path):
     assert report.repairs[0].detail == "2 rows outside --from/--to left out"
     with pytest.raises(InvalidInput, match="no rows in the window; the data run from 1 s to 12 s"):
         imported(tmp_path, text, window_from="1h")
+    for far in ("9" * 400, "99999d"):
+        with pytest.raises(InvalidInput, match=r"--from: got .* expected"):
+            imported(tmp_path, text, window_from=far)
 
 
 def test_rows_are_counted_where_a_step_is_asked_for(tmp_path):
@@ -135,6 +138,8 @@ def test_scaling_is_the_same_each_time(tmp_path):
         imported(tmp_path, text, scale=-1.0)
     with pytest.raises(InvalidInput, match="none of 100 rows is left"):
         imported(tmp_path, text, scale=1e-9)
+    with pytest.raises(InvalidInput, match=r"--scale 1e\+300: gives 1e\+302 rows"):
+        imported(tmp_path, text, scale=1e300)
 
 
 def test_the_peak_of_a_long_trace_is_that_of_a_minute(tmp_path):

@@ -171,6 +171,7 @@ def test_reading_loads_no_pandas(tmp_path):
         ("time_s,items\n0,1\n5,\n", "row 2, column 'items': got None, expected a whole number"),
         ("time_s\n0\n5\n4\n", "row 3, column 'time_s': got '4', expected a time not before that of row 2"),
         ("time_s\n-1\n", "row 1, column 'time_s': got '-1', expected a time at or after the trace's start"),
+        (f"time_ns\n0\n{2**63 - 1}\n{-(2**63)}\n", "row 3, column 'time_ns': got '-9223372036854775808'"),
         ("time_s\nNaN\n", "row 1, column 'time_s': got nan, expected seconds"),
         ("time_s\n1e30\n", "row 1, column 'time_s': got 1e+30, expected seconds"),
         ("time_s,class\n0,web\n1,\n", "row 2, column 'class': got None, expected a class name"),
