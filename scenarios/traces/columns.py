@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import dataclass
 from hashlib import blake2b
 from io import BufferedReader
@@ -27,6 +28,8 @@ if TYPE_CHECKING:
 
 PARQUET_MAGIC = b"PAR1"
 COMMENT = b"#"
+DATA_NOT_NAME = re.compile(r"\s*([-+]?[0-9.]+([eE][-+]?\d+)?\s*$|\d{4}-\d\d-\d\d)")
+"""A number or a date: a first column of that name is a first row without a header."""
 MISSING = ["", "NA", "N/A", "null", "NULL", "None", "-"]
 """What stands for "no value" in a CSV ("NaN" is a number that says the same)."""
 
@@ -218,6 +221,11 @@ def _read_csv(path: Path, wanted: set[str] | None) -> Columns:
     reading = csv.ReadOptions(skip_rows=comments, use_threads=False)
     with csv.open_csv(str(path), read_options=reading) as header:
         names = header.schema.names
+    if DATA_NOT_NAME.match(names[0]):
+        raise InvalidInput(
+            f"{path}: the first line reads {','.join(names)[:80]!r}, expected column names "
+            "(lines on top that begin with # are comments)"
+        )
     # Everything is read as text: a typed reader would stop at the first odd value without naming its row.
     converting = csv.ConvertOptions(
         column_types=dict.fromkeys(names, pa.string()),

@@ -191,6 +191,8 @@ def test_reading_loads_no_pandas(tmp_path):
         ("count\n1\n", "the step of the counts is unknown"),
         ("time_s\n", "no rows"),
         ("", "Empty CSV"),
+        ("#time_s,count\n0,1\n60,2\n", "the first line reads '0,1', expected column names (lines on top"),
+        ("2024-05-01 00:00,1\n2024-05-01 00:01,2\n", "expected column names"),
         ("time_s,items\n0,1\n2\n", "Expected 2 columns, got 1"),
         ("# baseload: {oops\ntime_s\n0\n", "the `baseload` metadata is not JSON"),
         ("# baseload: []\ntime_s\n0\n", "expected a JSON object"),
