@@ -7,7 +7,6 @@ list is addressed by name (in brackets if the name holds a dot), any list by pos
 from __future__ import annotations
 
 import re
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from scenarios.layers import put
@@ -89,7 +88,7 @@ def _set(node: Node, path: list[str], value: Node, annotation: Any, where: str) 
     if rest:
         empty = Node([] if is_list(below) else {}, value.place)
         inside = f"{where}.{key_shown(key)}" if where else key_shown(key)
-        child = replace(_set(node.value.get(key, empty), rest, value, below, inside), place=value.place)
+        child = _set(node.value.get(key, empty), rest, value, below, inside).at(value.place)
     return node.with_value(put(node.value, key, child, section))
 
 

@@ -47,7 +47,7 @@ class Problem:
     """What was found and what was expected."""
 
     def __str__(self) -> str:
-        text = ": ".join(part for part in (printable(str(self.place)), self.where, self.message) if part)
+        text = printable(": ".join(part for part in (str(self.place), self.where, self.message) if part))
         return text if len(text) <= MAX_LINE else text[: MAX_LINE - 1] + "…"
 
 

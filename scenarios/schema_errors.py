@@ -34,6 +34,8 @@ def _problem(root: Node, details: ErrorDetails) -> Problem:
     where = path_shown(root, location)
     if kind == "extra_forbidden" and found_at == location:
         return Problem(node.place, where, _unknown_key(location))
+    if kind == "missing" and isinstance(location[-1], int):
+        return Problem(node.place, where, f"got {shown(plain(node))}: expected {location[-1] + 1} entries")
     if kind == "missing":
         return Problem(node.place, where, _missing(location))
     expected = _EXPECTED[kind](context) if kind in _EXPECTED else _plain_words(details)
@@ -102,7 +104,7 @@ _EXPECTED: dict[str, Callable[[dict[str, Any]], str]] = {
     "list_type": lambda _: "expected a list",
     "dict_type": lambda _: "expected a mapping",
     "model_type": lambda context: _SHORTHANDS.get(context["class_name"], "expected a mapping"),
-    "tuple_type": lambda _: "expected a list of two, [low, high]",
+    "tuple_type": lambda _: "expected a list of two",
     "finite_number": lambda _: "expected a finite number",
     "greater_than": lambda context: f"expected more than {_number(context['gt'])}",
     "greater_than_equal": lambda context: f"expected {_number(context['ge'])} or more",

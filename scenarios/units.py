@@ -26,6 +26,7 @@ BYTES_PER = {
     "GiB": 2**30, "Ti": 2**40, "TiB": 2**40,
 }  # fmt: skip
 _DURATION_PART = re.compile(rf"({_NUMBER})\s*(ns|us|µs|ms|min|s|m|h|d|w)")
+_DURATION = re.compile(rf"(?:{_DURATION_PART.pattern}\s*)+")
 _RATE = re.compile(rf"({_NUMBER})\s*/\s*(s|m|min|h|d|w)")
 _BYTES = re.compile(rf"({_NUMBER})\s*({'|'.join(sorted(BYTES_PER, key=len, reverse=True))})")
 _PERCENT = re.compile(rf"({_NUMBER})\s*%")
@@ -64,15 +65,14 @@ def _text(value: Any) -> str:
 
 def parse_duration(value: Any) -> float:
     """Seconds from "8m", "300ms", "1h30m", "2d". Zero may stand alone; any other bare number is refused."""
-    text = _text(value).replace(" ", "")
+    text = _text(value)
     if text == "0" or (_is_number(value) and value == 0):
         return 0.0
     if _is_number(value) and 0 < value < MAX_DURATION_S:
         raise ValueError(f"expected a duration with a unit, such as {value:g}s or {value:g}ms")
-    parts = _DURATION_PART.findall(text)
-    if not parts or "".join(number + unit for number, unit in parts) != text:
+    if not _DURATION.fullmatch(text):
         raise ValueError("expected a duration such as 300ms, 30s, 8m, 1h30m or 2d")
-    seconds = sum(_number(number) * SECONDS_PER[unit] for number, unit in parts)
+    seconds = sum(_number(number) * SECONDS_PER[unit] for number, unit in _DURATION_PART.findall(text))
     if seconds > MAX_DURATION_S:
         raise ValueError("expected a duration of at most a century")
     if 0 < seconds < 0.5 / NANOSECONDS_PER_SECOND:

@@ -7,6 +7,8 @@ by the same road, being YAML.
 
 from __future__ import annotations
 
+import json
+import re
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
@@ -23,6 +25,8 @@ MAX_BYTES = 4_000_000
 MAX_DEPTH = 40
 MAX_NODES = 200_000
 
+_SURROGATE_PAIR = re.compile(r"\\u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}")
+"""How JSON escapes characters beyond the first 65,536, such as emoji; YAML has another way."""
 _LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 _TEXT_TAG = "tag:yaml.org,2002:str"
 
@@ -40,6 +44,10 @@ class Node:
     def with_value(self, value: dict[str, Node] | list[Node] | Scalar) -> Node:
         """Return this node with another value."""
         return Node(value, self.place, _size_of(value))
+
+    def at(self, place: Place) -> Node:
+        """Return this node with another place."""
+        return Node(self.value, place, self.size)
 
 
 def plain(node: Node) -> Any:
@@ -78,6 +86,10 @@ def compose(text: str, start: Place) -> tuple[Node | None, list[Problem]]:
     `start` says how places are shown; its line is that of the first line of the text (None: lines are not
     shown).
     """
+    if _has_surrogates(text):
+        return None, [Problem(start, "", "is not valid Unicode text")]
+    if text.lstrip().startswith("{"):
+        text = _SURROGATE_PAIR.sub(lambda pair: json.loads(f'"{pair[0]}"'), text)
     composer = _Composer(start)
     try:
         for event in _events(text):
@@ -91,6 +103,10 @@ def compose(text: str, start: Place) -> tuple[Node | None, list[Problem]]:
     if composer.root is None:
         composer.problems.append(Problem(start, "", "is empty: expected a mapping"))
     return composer.root, composer.problems
+
+
+def _has_surrogates(text: str) -> bool:
+    return not text.isascii() and any("\ud800" <= character <= "\udfff" for character in text)
 
 
 def _events(text: str) -> Iterator[Any]:
@@ -164,11 +180,11 @@ class _Composer:
     def _place(self, event: Any) -> Place:
         if self.start.line is None or event.start_mark is None:
             return self.start
-        return replace(self.start, line=self.start.line + event.start_mark.line)
+        return Place(self.start.source, self.start.line + event.start_mark.line, self.start.folder)
 
     def _scalar(self, event: yaml.ScalarEvent, place: Place) -> None:
         text = event.value
-        if not text.isascii() and any("\ud800" <= character <= "\udfff" for character in text):
+        if _has_surrogates(text):  # from an escape such as "\ud800"
             raise _StopError(Problem(place, "", "half of a surrogate pair is not text"))
         if self._expects_key():
             self._key(text, place)
@@ -203,7 +219,7 @@ class _Composer:
             )
         if self._expects_key():
             raise _StopError(Problem(place, "", "an alias cannot be a key"))
-        self._finish(replace(self._anchors[event.anchor], place=place), None)
+        self._finish(self._anchors[event.anchor].at(place), None)
 
     def _begin(self, event: Any, place: Place) -> None:
         if event.tag not in (None, "!"):
@@ -249,7 +265,7 @@ class _Composer:
         if key == "<<":
             self._merge(parent, node, place)
         else:
-            parent.value[key] = replace(node, place=place)
+            parent.value[key] = node.at(place)
 
     def _merge(self, parent: _Open, node: Node, place: Place) -> None:
         sources = node.value if isinstance(node.value, list) else [node]

@@ -42,8 +42,7 @@ def _stream(loaded: LoadedScenario, stream: Arrivals) -> str:
 
         trace = read_trace(loaded.files[stream.trace.file])
         span_s = len(trace.count) * trace.step_ns / 1e9 if isinstance(trace, CountTrace) else trace.span_s
-        kind = "counts" if isinstance(trace, CountTrace) else "requests"
-        return f"replay of {stream.trace.file}: {trace.total:,} {kind} in {format_duration(span_s)}"
+        return f"replay of {stream.trace.file}: {trace.total:,} requests in {format_duration(span_s)}"
     rate_per_s = mean_rate_per_s(loaded, stream)
     shape = f", shaped by {' × '.join(factor.chosen()[0] for factor in stream.shape)}" if stream.shape else ""
     process = f"{stream.process.chosen()[0]} arrivals{shape}"
