@@ -7,7 +7,7 @@ drawn ahead and kept. Both engines call `refill`; closed-loop users are events o
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numba import int64
@@ -15,47 +15,10 @@ from numba import int64
 from simulator.dataplane import draws
 from simulator.dataplane import specification as spec
 from simulator.dataplane.compiled import entry, inlined, outlined
+from simulator.dataplane.memory import ALL, array_at, classes, floats, ints, streams
+from simulator.dataplane.records import BLOCK
 
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
-    from simulator.dataplane.packing import Pool
-
-BLOCK = 256
 NEVER = spec.NEVER
-
-STREAM = np.dtype(
-    [
-        ("gap_seed", "u8"), ("class_seed", "u8"), ("gap_parameter", "f8"), ("now_ns", "i8"), ("next_id", "i8"),
-        ("piece", "i8"), ("pieces", "i8"), ("ends_at", "i8"), ("rates_at", "i8"), ("values_at", "i8"), ("values_n", "i8"),
-        ("step_ns", "i8"), ("left", "i8"), ("table_at", "i8"), ("table_n", "i8"), ("users", "i8"), ("think_at", "i8"),
-        ("think_n", "i8"), ("classes_at", "i8"), ("classes_n", "i8"), ("class_table_at", "i8"), ("row_class_at", "i8"),
-        ("row_key_at", "i8"), ("row_items_at", "i8"), ("first_id", "i8"), ("position", "i8"),
-        ("source", "i4"), ("gap_kind", "i4"),
-    ]
-)  # fmt: skip
-
-
-def pack_streams(streams: tuple[spec.Stream, ...], pool: Pool) -> NDArray[Any]:
-    """Pack the streams; `position` stands at the end of an empty block, so the first use refills it."""
-    packed = np.zeros(len(streams), STREAM).view(np.recarray)
-    for stream in streams:
-        record = packed[stream.index]
-        record.source, record.gap_kind, record.gap_parameter = stream.source, stream.gap_kind, stream.gap_parameter
-        record.gap_seed, record.class_seed = stream.gap_seed, stream.class_seed
-        record.pieces = len(stream.piece_end_ns)
-        record.ends_at, record.rates_at = pool.add_ints(stream.piece_end_ns), pool.add_floats(stream.piece_rate_per_ns)
-        record.values_at, record.values_n = pool.add_ints(stream.values), len(stream.values)
-        record.step_ns, record.piece = stream.step_ns, -1 if stream.source == spec.FROM_COUNTS else 0
-        record.table_at, record.table_n = pool.add_words(stream.gap_table), len(stream.gap_table)
-        record.users, record.think_at, record.think_n = stream.users, pool.add_floats(stream.think_ns), len(stream.think_ns)
-        record.classes_at, record.classes_n = pool.add_ints(stream.classes), len(stream.classes)
-        record.class_table_at = pool.add_words(stream.class_table)
-        record.row_class_at = pool.add_ints(stream.row_class) if len(stream.row_class) else -1
-        record.row_key_at = pool.add_ints(stream.row_key) if len(stream.row_key) else -1
-        record.row_items_at = pool.add_ints(stream.row_items) if len(stream.row_items) else -1
-        record.position = BLOCK
-    return packed
 
 
 @inlined
@@ -82,16 +45,18 @@ def _poisson_gaps(seed: Any, first: Any, n: Any, gaps: Any, doubtful: Any) -> No
 
 
 @outlined
-def _from_rate(stream: Any, ints: Any, floats: Any, gaps: Any, doubtful: Any, out: Any) -> None:
+def _from_rate(p: Any, stream: Any, out: Any) -> None:
     """Renewal process in operational time: gaps are divided by the rate of the piece that they fall into."""
+    gaps = array_at(p.gaps, BLOCK, np.float64)
+    doubtful = array_at(p.doubtful, BLOCK, np.uint8)
     done = 0
     while done < BLOCK:
         if stream.piece >= stream.pieces:
             for i in range(done, BLOCK):
                 out[i] = NEVER
             return
-        end_ns = ints[stream.ends_at + stream.piece]
-        rate = floats[stream.rates_at + stream.piece]
+        end_ns = ints(p, stream.ends_at + stream.piece)
+        rate = floats(p, stream.rates_at + stream.piece)
         if rate <= 0.0:
             stream.now_ns, stream.piece = end_ns, stream.piece + 1
             continue
@@ -117,18 +82,18 @@ def _from_rate(stream: Any, ints: Any, floats: Any, gaps: Any, doubtful: Any, ou
         stream.now_ns, stream.next_id = now, first + i
         done += i
         if i < n:
-            then = _across_pieces(stream, ints, floats, gaps[i])
+            then = _across_pieces(p, stream, gaps[i])
             out[done] = then
             stream.next_id += 1
             done += 1
 
 
 @outlined
-def _across_pieces(stream: Any, ints: Any, floats: Any, units: Any) -> Any:
+def _across_pieces(p: Any, stream: Any, units: Any) -> Any:
     """Time of a request whose gap of `units` leaves the present piece; NEVER where the pieces end first."""
     while stream.piece < stream.pieces:
-        end_ns = ints[stream.ends_at + stream.piece]
-        rate = floats[stream.rates_at + stream.piece]
+        end_ns = ints(p, stream.ends_at + stream.piece)
+        rate = floats(p, stream.rates_at + stream.piece)
         if rate > 0.0:
             needed_ns = units / rate
             if needed_ns < 9e18:
@@ -143,18 +108,18 @@ def _across_pieces(stream: Any, ints: Any, floats: Any, units: Any) -> Any:
 
 
 @outlined
-def _from_times(stream: Any, ints: Any, out: Any) -> None:
+def _from_times(p: Any, stream: Any, out: Any) -> None:
     """Replay of the times as they are."""
     n = min(BLOCK, stream.values_n - stream.next_id)
     for i in range(n):
-        out[i] = ints[stream.values_at + stream.next_id + i]
+        out[i] = ints(p, stream.values_at + stream.next_id + i)
     for i in range(n, BLOCK):
         out[i] = NEVER
     stream.next_id += n
 
 
 @outlined
-def _from_counts(stream: Any, ints: Any, out: Any) -> None:
+def _from_counts(p: Any, stream: Any, out: Any) -> None:
     """Exactly the count of each step, as order statistics of uniform times within it.
 
     The next of m uniform points in what is left of a step lies at the fraction 1 - (1 - u)**(1/m) of it; with
@@ -168,7 +133,7 @@ def _from_counts(stream: Any, ints: Any, out: Any) -> None:
                     out[rest] = NEVER
                 stream.piece = stream.values_n - 1
                 return
-            stream.left = ints[stream.values_at + stream.piece]
+            stream.left = ints(p, stream.values_at + stream.piece)
             stream.now_ns = stream.piece * stream.step_ns
         end_ns = (stream.piece + 1) * stream.step_ns
         e = draws.exponential(draws.hashed(stream.gap_seed, stream.next_id, 0))
@@ -180,111 +145,124 @@ def _from_counts(stream: Any, ints: Any, out: Any) -> None:
 
 
 @outlined
-def _from_gaps(stream: Any, words: Any, out: Any) -> None:
+def _from_gaps(p: Any, stream: Any, out: Any) -> None:
     """Gaps from a table, in whole units."""
     for i in range(BLOCK):
         h = draws.hashed(stream.gap_seed, stream.next_id, 0)
-        stream.now_ns += draws.aliased(words, stream.table_at, stream.table_n, h) * stream.step_ns
+        stream.now_ns += draws.aliased(array_at(p.words, ALL, np.uint64), stream.table_at, stream.table_n, h) * stream.step_ns
         out[i] = stream.now_ns
         stream.next_id += 1
 
 
 @outlined
-def fill_times(stream: Any, ints: Any, floats: Any, words: Any, gaps: Any, doubtful: Any, out: Any) -> None:
-    """Draw the next block of send times; the i-th is that of request `first_id + i`. NEVER: there are no more.
-
-    `gaps` (float64) and `doubtful` (uint8) are scratch of BLOCK entries.
-    """
+def fill_times(p: Any, s: Any) -> None:
+    """Draw the next block of a stream's send times; the i-th is that of request `first_id + i`. NEVER: no more."""
+    stream = streams(p, s)
+    out = array_at(p.arrival_ns + 8 * BLOCK * s, BLOCK, np.int64)
     stream.first_id = stream.next_id
     stream.position = 0
     if stream.source == spec.FROM_RATE:
-        _from_rate(stream, ints, floats, gaps, doubtful, out)
+        _from_rate(p, stream, out)
     elif stream.source == spec.FROM_TIMES:
-        _from_times(stream, ints, out)
+        _from_times(p, stream, out)
     elif stream.source == spec.FROM_COUNTS:
-        _from_counts(stream, ints, out)
+        _from_counts(p, stream, out)
     elif stream.source == spec.FROM_GAPS:
-        _from_gaps(stream, words, out)
+        _from_gaps(p, stream, out)
     else:
         for i in range(BLOCK):
             out[i] = NEVER
 
 
 @inlined
-def class_of(stream: Any, ints: Any, words: Any, ident: Any) -> Any:
+def drawn_class(p: Any, stream: Any, ident: Any) -> Any:
     """Class of a request: from the trace's row, or drawn by share."""
     if stream.row_class_at >= 0:
-        return ints[stream.row_class_at + ident]
+        return ints(p, stream.row_class_at + ident)
     if stream.classes_n == 1:
-        return ints[stream.classes_at]
+        return ints(p, stream.classes_at)
     h = draws.hashed(stream.class_seed, ident, 0)
-    return ints[stream.classes_at + draws.aliased(words, stream.class_table_at, stream.classes_n, h)]
+    return ints(p, stream.classes_at + draws.aliased(array_at(p.words, ALL, np.uint64), stream.class_table_at, stream.classes_n, h))
 
 
 @inlined
-def key_of(stream: Any, cls: Any, ints: Any, words: Any, ident: Any, sent_ns: Any) -> Any:
-    """Key of a request among the keys of all classes."""
+def drawn_key(p: Any, stream: Any, cls: Any, ident: Any, sent_ns: Any) -> Any:
+    """Key of a request among the keys of all classes; -1: nobody looks at keys."""
+    if cls.keyed == 0:
+        return int64(-1)
     if stream.row_key_at >= 0:
-        return cls.key_offset + ints[stream.row_key_at + ident]
+        return cls.key_offset + ints(p, stream.row_key_at + ident)
     h = draws.hashed(cls.seed_keys, ident, 0)
-    rank = draws.below(h, cls.keys) if cls.key_table < 0 else draws.aliased(words, cls.key_table, cls.keys, h)
+    rank = draws.below(h, cls.keys) if cls.key_table < 0 else draws.aliased(array_at(p.words, ALL, np.uint64), cls.key_table, cls.keys, h)
     if cls.drift_every_ns > 0:
         rank = (rank + (sent_ns // cls.drift_every_ns) * cls.drift_by) % cls.keys
     return cls.key_offset + rank
 
 
 @inlined
-def items_of(stream: Any, cls: Any, ints: Any, words: Any, ident: Any) -> Any:
+def drawn_items(p: Any, stream: Any, cls: Any, ident: Any) -> Any:
     """Items of a request: from the trace's row, the class's constant, or drawn."""
     if stream.row_items_at >= 0:
-        return ints[stream.row_items_at + ident]
+        return ints(p, stream.row_items_at + ident)
     if cls.items > 0:
         return int64(cls.items)
-    return draws.aliased(words, cls.items_table, cls.items_n, draws.hashed(cls.seed_items, ident, 0)) + 1
+    return draws.aliased(array_at(p.words, ALL, np.uint64), cls.items_table, cls.items_n, draws.hashed(cls.seed_items, ident, 0)) + 1
 
 
 @inlined
-def difficulty_of(cls: Any, floats: Any, ident: Any) -> Any:
+def drawn_difficulty(p: Any, cls: Any, ident: Any) -> Any:
     """Difficulty of a request; 0 where nobody looks at it."""
     if cls.needs_difficulty == 0:
         return 0.0
     u = draws.unit(draws.hashed(cls.seed_difficulty, ident, 0))
-    return draws.quantile(floats, cls.difficulty_at, cls.difficulty_n, u)
+    return draws.quantile(array_at(p.floats, ALL, np.float64), cls.difficulty_at, cls.difficulty_n, u)
 
 
 @inlined
-def think_ns(stream: Any, floats: Any, ident: Any) -> Any:
+def think_ns(p: Any, stream: Any, ident: Any) -> Any:
     """Think time of a closed-loop user before request `ident`."""
     u = draws.unit(draws.hashed(stream.gap_seed, ident, 0))
-    return int64(draws.quantile(floats, stream.think_at, stream.think_n, u) + 0.5)
+    return int64(draws.quantile(array_at(p.floats, ALL, np.float64), stream.think_at, stream.think_n, u) + 0.5)
+
+
+@outlined
+def refill(p: Any, s: Any) -> None:
+    """Draw the next block of a stream: times, then the class and the key of each."""
+    fill_times(p, s)
+    stream = streams(p, s)
+    times = array_at(p.arrival_ns + 8 * BLOCK * s, BLOCK, np.int64)
+    class_numbers = array_at(p.arrival_class + 8 * BLOCK * s, BLOCK, np.int64)
+    keys = array_at(p.arrival_key + 8 * BLOCK * s, BLOCK, np.int64)
+    for i in range(BLOCK):
+        if times[i] >= NEVER:
+            break
+        c = drawn_class(p, stream, stream.first_id + i)
+        class_numbers[i] = c
+        keys[i] = drawn_key(p, stream, classes(p, c), stream.first_id + i, times[i])
 
 
 @entry
-def first_sends(
-    streams: Any, s: int, ints: Any, floats: Any, words: Any, gaps: Any, doubtful: Any, out: Any
-) -> int:
-    """`fill_times` for Python: fills `out` and returns the number of its first request."""
-    fill_times(streams[s], ints, floats, words, gaps, doubtful, out)
-    return int64(streams[s].first_id)
+def first_sends(memory: Any, s: int) -> int:
+    """`fill_times` for Python: the times are in the table `arrival_ns`; returns the number of the first request."""
+    p = memory[0]
+    fill_times(p, s)
+    return int64(streams(p, s).first_id)
 
 
 @entry
-def attributes(
-    streams: Any, classes: Any, s: int, ident: int, sent_ns: int, ints: Any, floats: Any, words: Any
-) -> tuple[int, int, int, float]:
+def attributes(memory: Any, s: int, ident: int, sent_ns: int) -> tuple[int, int, int, float]:
     """Class, key (-1: none), items and difficulty of a request, for Python."""
-    stream = streams[s]
-    c = class_of(stream, ints, words, ident)
-    cls = classes[c]
-    key = key_of(stream, cls, ints, words, ident, sent_ns) if cls.keyed else int64(-1)
-    return c, key, items_of(stream, cls, ints, words, ident), difficulty_of(cls, floats, ident)
+    p = memory[0]
+    stream = streams(p, s)
+    c = drawn_class(p, stream, ident)
+    cls = classes(p, c)
+    key = drawn_key(p, stream, cls, ident, sent_ns)
+    return c, key, drawn_items(p, stream, cls, ident), drawn_difficulty(p, cls, ident)
 
 
 @entry
-def user_think_ns(streams: Any, s: int, ident: int, floats: Any) -> int:
+def user_think_ns(memory: Any, s: int, ident: int) -> int:
     """`think_ns` for Python."""
-    value: int = think_ns(streams[s], floats, ident)
+    p = memory[0]
+    value: int = think_ns(p, streams(p, s), ident)
     return value
-
-
-__all__ = ["BLOCK", "STREAM", "attributes", "fill_times", "first_sends", "pack_streams", "user_think_ns"]

@@ -9,13 +9,30 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 from numba import int64, uint64
 
 from simulator.dataplane import draws
-from simulator.dataplane.compiled import inlined
+from simulator.dataplane.compiled import inlined, outlined
 from simulator.dataplane.events import COMPLETE, TIMER, fleet_key, push
 from simulator.dataplane.gateway import draw_index, end_flight, land
-from simulator.dataplane.state import NONE, PRIORITIES
+from simulator.dataplane.memory import (
+    ALL,
+    array_at,
+    batch_log,
+    count_batch,
+    count_served,
+    count_service,
+    flights,
+    ints,
+    queues,
+    servers,
+    services,
+    station_servers,
+    stations,
+    words,
+)
+from simulator.dataplane.records import NONE, PRIORITIES
 from simulator.results.recorded import SERVICE_COUNTERS
 
 BATCHES, BATCH_REQUESTS, BATCH_ITEMS, BUSY_NS, QUEUE_WAIT_NS, EXPIRED = (
@@ -30,51 +47,51 @@ def _oldest_ns(p: Any, station_index: Any) -> Any:
     """When the oldest waiting flight joined the queue."""
     oldest = int64(1) << 62
     for level in range(PRIORITIES):
-        f = p.queue_head[station_index, level]
+        f = queues(p, station_index, level).head
         if f >= 0:
-            oldest = min(oldest, p.flights[f].enqueue_ns)
+            oldest = min(oldest, flights(p, f).enqueue_ns)
     return oldest
 
 
 @inlined
 def _drop(p: Any, station_index: Any, level: Any, before: Any, f: Any, t: Any) -> None:
     """Take an expired flight out of the queue; `before` is the one ahead of it in its level, or NONE."""
-    station = p.stations[station_index]
-    flight = p.flights[f]
+    station = stations(p, station_index)
+    flight = flights(p, f)
     after = flight.next
     if before >= 0:
-        p.flights[before].next = after
+        flights(p, before).next = after
     else:
-        p.queue_head[station_index, level] = after
+        queues(p, station_index, level).head = after
     if after < 0:
-        p.queue_tail[station_index, level] = before
+        queues(p, station_index, level).tail = before
     station.queued -= 1
     station.queued_items -= flight.items
     station.outstanding -= 1
-    p.service_counters[station.service, EXPIRED] += 1
+    count_service(p, station.service, EXPIRED, 1)
     end_flight(p, f, t, False)
 
 
 @inlined
 def _is_preferred(p: Any, service: Any, items: Any) -> Any:
     for i in range(service.preferred_n):
-        if p.ints[service.preferred_at + i] == items:
+        if ints(p, service.preferred_at + i) == items:
             return True
     return False
 
 
-@inlined
+@outlined
 def _examine(p: Any, station_index: Any, t: Any) -> Any:
     """Walk the queue from its front: how many flights make the next batch now, or WAIT. Drops expired ones."""
-    station = p.stations[station_index]
-    service = p.services[station.service]
+    station = stations(p, station_index)
+    service = services(p, station.service)
     n, items, best, full = int64(0), int64(0), int64(0), False
     for upside_down in range(PRIORITIES):
         level = PRIORITIES - 1 - upside_down
         before = int64(NONE)
-        f = int64(p.queue_head[station_index, level])
+        f = int64(queues(p, station_index, level).head)
         while f >= 0 and not full:
-            flight = p.flights[f]
+            flight = flights(p, f)
             after = int64(flight.next)
             if service.drop_expired and flight.waiters < 0:
                 _drop(p, station_index, level, before, f, t)
@@ -104,8 +121,8 @@ def _examine(p: Any, station_index: Any, t: Any) -> Any:
 @inlined
 def _batch_size(p: Any, station_index: Any, t: Any) -> Any:
     """How many flights make the next batch now, or WAIT: by counting where that is enough."""
-    station = p.stations[station_index]
-    service = p.services[station.service]
+    station = stations(p, station_index)
+    service = services(p, station.service)
     if service.preferred_n > 0 or service.drop_expired:
         return _examine(p, station_index, t)
     if station.queued >= service.max_requests or station.queued_items >= service.max_items:
@@ -122,8 +139,8 @@ def _idle_server(p: Any, station: Any) -> Any:
     """The first free batch slot of a station, in listed order."""
     i = int64(station.servers_at)
     while True:
-        v = int64(p.station_servers[i])
-        server = p.servers[v]
+        v = int64(station_servers(p, i))
+        server = servers(p, v)
         if server.busy == 0 and server.accepting:
             return v
         i += 1
@@ -132,41 +149,40 @@ def _idle_server(p: Any, station: Any) -> Any:
 @inlined
 def _begin(p: Any, station_index: Any, n: Any, t: Any) -> None:
     """Put the first n flights of a queue into service."""
-    clock = p.clock[0]
-    station = p.stations[station_index]
+    station = stations(p, station_index)
     s = station.service
-    service = p.services[s]
+    service = services(p, s)
     v = _idle_server(p, station)
-    server = p.servers[v]
+    server = servers(p, v)
     head, last = int64(NONE), int64(NONE)
     items, left, members, waited_ns = int64(0), int64(n), uint64(0), int64(0)
     for upside_down in range(PRIORITIES):
         level = PRIORITIES - 1 - upside_down
         if left == 0:
             break
-        f = int64(p.queue_head[station_index, level])
+        f = int64(queues(p, station_index, level).head)
         while f >= 0 and left > 0:
-            flight = p.flights[f]
+            flight = flights(p, f)
             if last >= 0:
-                p.flights[last].next = f
+                flights(p, last).next = f
             else:
                 head = f
             last = f
             items += flight.items
             waited_ns += t - flight.enqueue_ns
-            p.served_items[flight.cls, s] += flight.items
-            if clock.log:
+            count_served(p, flight.cls, s, flight.items)
+            if p.log:
                 members = draws.fold(members, flight.stream, flight.id, flight.attempt)
             left -= 1
             f = int64(flight.next)
-        p.queue_head[station_index, level] = f
+        queues(p, station_index, level).head = f
         if f < 0:
-            p.queue_tail[station_index, level] = NONE
-    p.flights[last].next = NONE
-    first = p.flights[head]
-    h = draws.hashed(p.words[service.seeds_at + first.stream], first.id, draw_index(first))
+            queues(p, station_index, level).tail = NONE
+    flights(p, last).next = NONE
+    first = flights(p, head)
+    h = draws.hashed(words(p, service.seeds_at + first.stream), first.id, draw_index(first))
     time_ns = draws.service_time_ns(
-        p.ints, server.times_at, p.ints, server.samples_at, items, service.noise, service.noise_parameter, h
+        array_at(p.ints, ALL, np.int64), server.times_at, array_at(p.ints, ALL, np.int64), server.samples_at, items, service.noise, service.noise_parameter, h
     )
     server.busy = 1
     server.start_ns = t
@@ -177,15 +193,14 @@ def _begin(p: Any, station_index: Any, n: Any, t: Any) -> None:
     station.idle -= 1
     station.queued -= n
     station.queued_items -= items
-    counters = p.service_counters
-    counters[s, BATCHES] += 1
-    counters[s, BATCH_REQUESTS] += n
-    counters[s, BATCH_ITEMS] += items
-    counters[s, QUEUE_WAIT_NS] += waited_ns
-    p.batch_sizes[s, items] += 1
+    count_service(p, s, BATCHES, 1)
+    count_service(p, s, BATCH_REQUESTS, n)
+    count_service(p, s, BATCH_ITEMS, items)
+    count_service(p, s, QUEUE_WAIT_NS, waited_ns)
+    count_batch(p, s, items)
     push(p, server.finish_ns, fleet_key(COMPLETE, server.uid, server.number), v)
-    if clock.log:
-        row = p.batch_log[clock.batch_log_n]
+    if p.log:
+        row = batch_log(p, p.batch_log_n)
         row.service = s
         row.uid = server.uid
         row.number = server.number
@@ -194,18 +209,18 @@ def _begin(p: Any, station_index: Any, n: Any, t: Any) -> None:
         row.requests = n
         row.items = items
         row.members = members
-        clock.batch_log_n += 1
+        p.batch_log_n += 1
 
 
 @inlined
 def offer(p: Any, station_index: Any, t: Any) -> None:
     """Start every batch that a station can start at t; set its timer for the next."""
-    station = p.stations[station_index]
+    station = stations(p, station_index)
     while station.idle > 0 and station.queued > 0:
         n = _batch_size(p, station_index, t)
         if n == WAIT:
             if station.queued > 0:
-                due_ns = _oldest_ns(p, station_index) + p.services[station.service].delay_ns
+                due_ns = _oldest_ns(p, station_index) + services(p, station.service).delay_ns
                 if station.timer_ns != due_ns:
                     station.timer_ns = due_ns
                     push(p, due_ns, fleet_key(TIMER, station.uid, 0), station_index)
@@ -216,38 +231,37 @@ def offer(p: Any, station_index: Any, t: Any) -> None:
 @inlined
 def complete(p: Any, v: Any, t: Any) -> None:
     """A batch is done: its flights land; those that go on in a cascade are left in the pending list."""
-    clock = p.clock[0]
-    server = p.servers[v]
-    station = p.stations[server.station]
-    p.service_counters[station.service, BUSY_NS] += server.finish_ns - server.start_ns
+    server = servers(p, v)
+    station = stations(p, server.station)
+    count_service(p, station.service, BUSY_NS, server.finish_ns - server.start_ns)
     station.outstanding -= server.batch_n
     if server.accepting:
         station.idle += 1
     server.busy = 0
     f = int64(server.batch_head)
     while f >= 0:
-        after = int64(p.flights[f].next)
+        after = int64(flights(p, f).next)
         if land(p, f, t):
-            defer(p, clock, f)
+            defer(p, f)
         f = after
 
 
 @inlined
-def defer(p: Any, clock: Any, f: Any) -> None:
+def defer(p: Any, f: Any) -> None:
     """Leave a flight in the list of those to be dispatched next."""
-    p.flights[f].next = NONE
-    if clock.pending_tail >= 0:
-        p.flights[clock.pending_tail].next = f
+    flights(p, f).next = NONE
+    if p.pending_tail >= 0:
+        flights(p, p.pending_tail).next = f
     else:
-        clock.pending = f
-    clock.pending_tail = f
+        p.pending = f
+    p.pending_tail = f
 
 
 @inlined
-def next_deferred(p: Any, clock: Any) -> Any:
+def next_deferred(p: Any) -> Any:
     """Take the first flight of that list."""
-    f = clock.pending
-    clock.pending = int64(p.flights[f].next)
-    if clock.pending < 0:
-        clock.pending_tail = NONE
+    f = p.pending
+    p.pending = int64(flights(p, f).next)
+    if p.pending < 0:
+        p.pending_tail = NONE
     return f

@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from simulator.dataplane.compiled import inlined
-from simulator.dataplane.state import CLOSED, HALF_OPEN, OPEN
+from simulator.dataplane.memory import count_service, flights, outcomes, services
+from simulator.dataplane.records import CLOSED, HALF_OPEN, OPEN
 from simulator.results.recorded import SERVICE_COUNTERS
 
 BREAKER_OPENED = SERVICE_COUNTERS.index("breaker_opened")
@@ -14,8 +15,8 @@ BREAKER_OPENED = SERVICE_COUNTERS.index("breaker_opened")
 @inlined
 def admit(p: Any, s: Any, f: Any, t: Any) -> Any:
     """Whether the breaker of service s lets flight f through at t; half-open, it becomes a probe."""
-    service = p.services[s]
-    flight = p.flights[f]
+    service = services(p, s)
+    flight = flights(p, f)
     flight.noted = 0
     flight.probe_epoch = 0
     if service.breaker == 0 or service.mode == CLOSED:
@@ -36,20 +37,20 @@ def admit(p: Any, s: Any, f: Any, t: Any) -> Any:
 
 @inlined
 def _open(p: Any, s: Any, t: Any) -> None:
-    service = p.services[s]
+    service = services(p, s)
     service.mode = OPEN
     service.open_until_ns = t + service.open_ns
     service.noted = 0
     service.errors = 0
     service.slow_run = 0
-    p.service_counters[s, BREAKER_OPENED] += 1
+    count_service(p, s, BREAKER_OPENED, 1)
 
 
 @inlined
 def note(p: Any, s: Any, f: Any, t: Any, ok: Any) -> None:
     """Tell the breaker of service s how flight f's call went; the first word about a flight counts."""
-    service = p.services[s]
-    flight = p.flights[f]
+    service = services(p, s)
+    flight = flights(p, f)
     if service.breaker == 0 or flight.noted:
         return
     flight.noted = 1
@@ -70,8 +71,8 @@ def note(p: Any, s: Any, f: Any, t: Any, ok: Any) -> None:
         # The last `window` calls, in a ring that `noted` counts round.
         at = service.outcomes_at + service.noted % service.window
         failed = 0 if ok else 1
-        service.errors += failed - (p.outcomes[at] if service.noted >= service.window else 0)
-        p.outcomes[at] = failed
+        service.errors += failed - (outcomes(p, at).failed if service.noted >= service.window else 0)
+        outcomes(p, at).failed = failed
         service.noted += 1
         too_many = service.max_errors >= 0 and service.noted >= service.window and service.errors > service.max_errors
         if too_many or service.slow_run >= service.slow_consecutive:

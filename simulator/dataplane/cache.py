@@ -12,7 +12,8 @@ from numba import int64
 
 from simulator.dataplane import specification as spec
 from simulator.dataplane.compiled import inlined
-from simulator.dataplane.state import NONE
+from simulator.dataplane.memory import lru, rows
+from simulator.dataplane.records import NONE
 
 EMPTY = -1
 
@@ -25,24 +26,24 @@ def flight_row(f: Any) -> Any:
 
 @inlined
 def _unlink(p: Any, route: Any, e: Any) -> None:
-    entry = p.lru[e]
+    entry = lru(p, e)
     if entry.prev >= 0:
-        p.lru[entry.prev].next = entry.next
+        lru(p, entry.prev).next = entry.next
     else:
         route.lru_head = entry.next
     if entry.next >= 0:
-        p.lru[entry.next].prev = entry.prev
+        lru(p, entry.next).prev = entry.prev
     else:
         route.lru_tail = entry.prev
 
 
 @inlined
 def _link_first(p: Any, route: Any, e: Any) -> None:
-    entry = p.lru[e]
+    entry = lru(p, e)
     entry.prev = NONE
     entry.next = route.lru_head
     if route.lru_head >= 0:
-        p.lru[route.lru_head].prev = e
+        lru(p, route.lru_head).prev = e
     else:
         route.lru_tail = e
     route.lru_head = e
@@ -51,7 +52,7 @@ def _link_first(p: Any, route: Any, e: Any) -> None:
 @inlined
 def hit(p: Any, route: Any, key: Any, t: Any) -> Any:
     """Whether the row's entry may be answered from at t; an expired LRU entry leaves the list."""
-    row = p.rows[key]
+    row = rows(p, key).value
     if row < 0:
         return False
     if route.cache == spec.CACHE_TTL:
@@ -59,12 +60,12 @@ def hit(p: Any, route: Any, key: Any, t: Any) -> Any:
     if route.cache != spec.CACHE_LRU:
         return False
     _unlink(p, route, row)
-    if t < p.lru[row].filled_ns + route.ttl_ns:
+    if t < lru(p, row).filled_ns + route.ttl_ns:
         _link_first(p, route, row)
         return True
-    p.lru[row].next = route.lru_free
+    lru(p, row).next = route.lru_free
     route.lru_free = row
-    p.rows[key] = EMPTY
+    rows(p, key).value = EMPTY
     return False
 
 
@@ -72,25 +73,25 @@ def hit(p: Any, route: Any, key: Any, t: Any) -> Any:
 def fill(p: Any, route: Any, key: Any, t: Any) -> None:
     """Keep the answer for a key, filled at t."""
     if route.cache == spec.CACHE_TTL:
-        p.rows[key] = t
+        rows(p, key).value = t
     elif route.cache == spec.CACHE_LRU:
-        e = p.rows[key]
+        e = rows(p, key).value
         if e >= 0:
             _unlink(p, route, e)
         elif route.lru_free >= 0:
             e = route.lru_free
-            route.lru_free = int64(p.lru[e].next)
+            route.lru_free = int64(lru(p, e).next)
         elif route.lru_used < route.lru_capacity:
             e = route.lru_at + route.lru_used
             route.lru_used += 1
         else:
             e = route.lru_tail
             _unlink(p, route, e)
-            p.rows[p.lru[e].key] = EMPTY
-        entry = p.lru[e]
+            rows(p, lru(p, e).key).value = EMPTY
+        entry = lru(p, e)
         entry.key = key
         entry.filled_ns = t
         _link_first(p, route, e)
-        p.rows[key] = e
+        rows(p, key).value = e
     else:
-        p.rows[key] = EMPTY
+        rows(p, key).value = EMPTY

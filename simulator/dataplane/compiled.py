@@ -22,7 +22,7 @@ def cache_folder() -> Path:
     home = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
     digest = hashlib.sha256()
     here = Path(__file__).parent
-    constants = [here / "state.py", here / "specification.py", here.parent / "results/histogram.py"]
+    constants = [here / "records.py", here / "specification.py", here.parent / "results/histogram.py"]
     constants.append(here.parent / "results/recorded.py")
     compiled = [source for source in sorted(here.glob("*.py")) if b"dataplane.compiled" in source.read_bytes()]
     for source in [Path(__file__), *compiled, *constants]:

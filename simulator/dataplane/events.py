@@ -7,6 +7,7 @@ from typing import Any
 from numba import uint64
 
 from simulator.dataplane.compiled import inlined
+from simulator.dataplane.memory import heap
 
 COMPLETE, TIMER, DEADLINE, SEND, RETRY, ENTER, FETCHED = range(1, 8)
 """Kinds of events, in the order in which those of one nanosecond happen."""
@@ -33,21 +34,19 @@ def fleet_key(kind: Any, uid: Any, number: Any) -> Any:
 @inlined
 def push(p: Any, time_ns: Any, key: Any, subject: Any) -> None:
     """Add an event to the heap, which has room."""
-    clock = p.clock[0]
-    heap = p.heap
-    at = clock.events
-    clock.events += 1
+    at = p.events
+    p.events += 1
     while at > 0:
         above = (at - 1) >> 1
-        e = heap[above]
+        e = heap(p, above)
         if e.time_ns < time_ns or (e.time_ns == time_ns and e.key <= key):
             break
-        moved = heap[at]
+        moved = heap(p, at)
         moved.time_ns = e.time_ns
         moved.key = e.key
         moved.subject = e.subject
         at = above
-    new = heap[at]
+    new = heap(p, at)
     new.time_ns = time_ns
     new.key = key
     new.subject = subject
@@ -56,11 +55,9 @@ def push(p: Any, time_ns: Any, key: Any, subject: Any) -> None:
 @inlined
 def pop(p: Any) -> None:
     """Remove the first event of the heap."""
-    clock = p.clock[0]
-    heap = p.heap
-    clock.events -= 1
-    n = clock.events
-    last = heap[n]
+    p.events -= 1
+    n = p.events
+    last = heap(p, n)
     time_ns = last.time_ns
     key = last.key
     subject = last.subject
@@ -69,20 +66,20 @@ def pop(p: Any) -> None:
         child = 2 * at + 1
         if child >= n:
             break
-        c = heap[child]
+        c = heap(p, child)
         if child + 1 < n:
-            right = heap[child + 1]
+            right = heap(p, child + 1)
             if right.time_ns < c.time_ns or (right.time_ns == c.time_ns and right.key < c.key):
                 child += 1
                 c = right
         if c.time_ns > time_ns or (c.time_ns == time_ns and c.key >= key):
             break
-        moved = heap[at]
+        moved = heap(p, at)
         moved.time_ns = c.time_ns
         moved.key = c.key
         moved.subject = c.subject
         at = child
-    new = heap[at]
+    new = heap(p, at)
     new.time_ns = time_ns
     new.key = key
     new.subject = subject

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 from numba import int64, uint64
 
 from simulator.dataplane import draws
@@ -11,6 +12,23 @@ from simulator.dataplane import specification as spec
 from simulator.dataplane.breaker import admit, note
 from simulator.dataplane.cache import EMPTY, fill, flight_row, hit
 from simulator.dataplane.compiled import inlined
+from simulator.dataplane.memory import (
+    ALL,
+    array_at,
+    classes,
+    count_class,
+    flights,
+    floats,
+    ints,
+    queues,
+    ready,
+    requests,
+    routes,
+    rows,
+    services,
+    stations,
+)
+from simulator.dataplane.records import NONE, WAITING
 from simulator.dataplane.requests import (
     BREAKER_OPEN,
     LOST,
@@ -20,22 +38,19 @@ from simulator.dataplane.requests import (
     OK_MODEL,
     QUEUE_FULL,
     REDISPATCHED,
-    SHED,
+    REFUSED,
     answer,
-    fail_attempt,
 )
-from simulator.dataplane.state import NONE, WAITING
 
 
 @inlined
 def _new_flight(p: Any, r: Any, key: Any) -> Any:
     """Start a flight for request r's attempt."""
-    clock = p.clock[0]
-    request = p.requests[r]
-    f = clock.free_flight
-    flight = p.flights[f]
-    clock.free_flight = int64(flight.next)
-    clock.open_flights += 1
+    request = requests(p, r)
+    f = p.free_flight
+    flight = flights(p, f)
+    p.free_flight = int64(flight.next)
+    p.open_flights += 1
     flight.id = request.id
     flight.stream = request.stream
     flight.cls = request.cls
@@ -57,31 +72,30 @@ def _new_flight(p: Any, r: Any, key: Any) -> Any:
 @inlined
 def end_flight(p: Any, f: Any, t: Any, landed: Any) -> None:
     """A flight is over: its key's row is cleared or filled, its record given back."""
-    clock = p.clock[0]
-    flight = p.flights[f]
-    route = p.routes[p.classes[flight.cls].route]
+    flight = flights(p, f)
+    route = routes(p, classes(p, flight.cls).route)
     route.outstanding -= 1
     if flight.key >= 0:
-        if p.rows[flight.key] == flight_row(f):
-            p.rows[flight.key] = EMPTY
+        if rows(p, flight.key).value == flight_row(f):
+            rows(p, flight.key).value = EMPTY
         if landed:
             fill(p, route, flight.key, t)
-    flight.next = clock.free_flight
-    clock.free_flight = f
-    clock.open_flights -= 1
+    flight.next = p.free_flight
+    p.free_flight = f
+    p.open_flights -= 1
 
 
 @inlined
 def join(p: Any, f: Any, r: Any) -> None:
     """Request r waits for flight f."""
-    request = p.requests[r]
-    flight = p.flights[f]
+    request = requests(p, r)
+    flight = flights(p, f)
     request.flight = f
     request.phase = WAITING
     request.waiter_prev = flight.waiters_tail
     request.waiter_next = NONE
     if flight.waiters_tail >= 0:
-        p.requests[flight.waiters_tail].waiter_next = r
+        requests(p, flight.waiters_tail).waiter_next = r
     else:
         flight.waiters = r
     flight.waiters_tail = r
@@ -90,14 +104,14 @@ def join(p: Any, f: Any, r: Any) -> None:
 @inlined
 def leave(p: Any, r: Any) -> None:
     """Request r waits no longer for its flight."""
-    request = p.requests[r]
-    flight = p.flights[request.flight]
+    request = requests(p, r)
+    flight = flights(p, request.flight)
     if request.waiter_prev >= 0:
-        p.requests[request.waiter_prev].waiter_next = request.waiter_next
+        requests(p, request.waiter_prev).waiter_next = request.waiter_next
     else:
         flight.waiters = request.waiter_next
     if request.waiter_next >= 0:
-        p.requests[request.waiter_next].waiter_prev = request.waiter_prev
+        requests(p, request.waiter_next).waiter_prev = request.waiter_prev
     else:
         flight.waiters_tail = request.waiter_prev
     if flight.founder == r:
@@ -105,30 +119,19 @@ def leave(p: Any, r: Any) -> None:
 
 
 @inlined
-def fail_flight(p: Any, f: Any, t: Any, cause: Any) -> None:
-    """A flight has failed: so has the attempt of everybody who waits for it."""
-    r = int64(p.flights[f].waiters)
-    while r >= 0:
-        after = int64(p.requests[r].waiter_next)
-        fail_attempt(p, r, t, cause)
-        r = after
-    end_flight(p, f, t, False)
-
-
-@inlined
 def land(p: Any, f: Any, t: Any) -> Any:
     """A flight's batch is done. Returns whether it goes on to the cascade's next target."""
-    flight = p.flights[f]
+    flight = flights(p, f)
     note(p, flight.service, f, t, True)
-    route = p.routes[p.classes[flight.cls].route]
+    route = routes(p, classes(p, flight.cls).route)
     if route.split == spec.SPLIT_CASCADE and flight.hop < route.targets_n - 1:
-        if flight.difficulty >= p.floats[route.below_at + flight.hop]:
+        if flight.difficulty >= floats(p, route.below_at + flight.hop):
             flight.hop += 1
             return True
     r = int64(flight.waiters)
     founder = int64(flight.founder)
     while r >= 0:
-        after = int64(p.requests[r].waiter_next)
+        after = int64(requests(p, r).waiter_next)
         answer(p, r, t, OK_MODEL if r == founder else OK_COALESCED)
         r = after
     end_flight(p, f, t, True)
@@ -137,10 +140,10 @@ def land(p: Any, f: Any, t: Any) -> Any:
 
 @inlined
 def enter(p: Any, r: Any, t: Any) -> Any:
-    """A validated attempt meets cache, coalescing and shedding. Returns its new flight; NONE: it needs none."""
-    request = p.requests[r]
-    cls = p.classes[request.cls]
-    route = p.routes[cls.route]
+    """A validated attempt meets cache, coalescing and shedding. Returns its new flight; NONE: needs none; REFUSED."""
+    request = requests(p, r)
+    cls = classes(p, request.cls)
+    route = routes(p, cls.route)
     key = request.key
     if route.cache == spec.CACHE_GIVEN:
         cached = draws.unit(draws.hashed(cls.seed_cache_hit, request.id, 0)) < route.hit_ratio
@@ -149,47 +152,46 @@ def enter(p: Any, r: Any, t: Any) -> Any:
     if cached:
         answer(p, r, t + route.hit_ns, OK_CACHE)
         return int64(NONE)
-    if key >= 0 and p.rows[key] < EMPTY:
-        join(p, flight_row(p.rows[key]), r)
+    if key >= 0 and rows(p, key).value < EMPTY:
+        join(p, flight_row(rows(p, key).value), r)
         return int64(NONE)
     for rule in range(route.shed_n):
-        if route.outstanding >= p.ints[route.shed_at + 2 * rule]:
-            if cls.priority < p.ints[route.shed_at + 2 * rule + 1]:
-                fail_attempt(p, r, t, SHED)
-                return int64(NONE)
+        if route.outstanding >= ints(p, route.shed_at + 2 * rule):
+            if cls.priority < ints(p, route.shed_at + 2 * rule + 1):
+                return int64(REFUSED)
     f = _new_flight(p, r, key)
     join(p, f, r)
     route.outstanding += 1
     if key >= 0 and route.coalesce:
-        p.rows[key] = flight_row(f)
+        rows(p, key).value = flight_row(f)
     return f
 
 
 @inlined
 def fetch_delay_ns(p: Any, f: Any) -> Any:
     """Time that the feature fetch of a new flight takes."""
-    flight = p.flights[f]
-    cls = p.classes[flight.cls]
-    route = p.routes[cls.route]
-    return draws.delay_ns(p.floats, route.fetch_at, route.fetch_n, cls.seed_feature_fetch, flight.id, flight.attempt)
+    flight = flights(p, f)
+    cls = classes(p, flight.cls)
+    route = routes(p, cls.route)
+    return draws.delay_ns(array_at(p.floats, ALL, np.float64), route.fetch_at, route.fetch_n, cls.seed_feature_fetch, flight.id, flight.attempt)
 
 
 @inlined
 def _target(p: Any, f: Any) -> Any:
     """The service that a flight goes to next."""
-    flight = p.flights[f]
-    cls = p.classes[flight.cls]
-    route = p.routes[cls.route]
+    flight = flights(p, f)
+    cls = classes(p, flight.cls)
+    route = routes(p, cls.route)
     hop = int64(flight.hop)
     if route.targets_n > 1:
         if route.split == spec.SPLIT_WEIGHTED:
             h = draws.hashed(cls.seed_split, flight.id, 0)
-            hop = draws.aliased(p.words, route.weights_at, route.targets_n, h)
+            hop = draws.aliased(array_at(p.words, ALL, np.uint64), route.weights_at, route.targets_n, h)
         elif route.split == spec.SPLIT_DIFFICULTY:
             hop = 0
-            while hop < route.targets_n - 1 and flight.difficulty >= p.floats[route.below_at + hop]:
+            while hop < route.targets_n - 1 and flight.difficulty >= floats(p, route.below_at + hop):
                 hop += 1
-    return p.ints[route.targets_at + hop]
+    return ints(p, route.targets_at + hop)
 
 
 @inlined
@@ -201,78 +203,80 @@ def draw_index(flight: Any) -> Any:
 @inlined
 def _choose_station(p: Any, s: Any, f: Any) -> Any:
     """The ready queue of service s that flight f joins, by the service's balancing rule."""
-    service = p.services[s]
+    service = services(p, s)
     n = int64(service.ready_n)
     at = int64(service.ready_at)
     if n == 1:
-        return int64(p.ready[at])
+        return int64(ready(p, at))
     if service.balance == spec.BALANCE_ROUND_ROBIN:
         chosen = service.round_robin % n
         service.round_robin += 1
-        return int64(p.ready[at + chosen])
+        return int64(ready(p, at + chosen))
     if service.balance == spec.BALANCE_LEAST_OUTSTANDING:
-        best = int64(p.ready[at])
+        best = int64(ready(p, at))
         for i in range(1, n):
-            other = int64(p.ready[at + i])
-            if p.stations[other].outstanding < p.stations[best].outstanding:
+            other = int64(ready(p, at + i))
+            if stations(p, other).outstanding < stations(p, best).outstanding:
                 best = other
         return best
-    flight = p.flights[f]
-    h = draws.hashed(p.classes[flight.cls].seed_balance, flight.id, draw_index(flight))
-    first = int64(p.ready[at + draws.below(h, n)])
+    flight = flights(p, f)
+    h = draws.hashed(classes(p, flight.cls).seed_balance, flight.id, draw_index(flight))
+    first = int64(ready(p, at + draws.below(h, n)))
     if service.balance == spec.BALANCE_RANDOM:
         return first
-    second = int64(p.ready[at + draws.below(h << uint64(32), n)])
-    return second if p.stations[second].outstanding < p.stations[first].outstanding else first
+    second = int64(ready(p, at + draws.below(h << uint64(32), n)))
+    return second if stations(p, second).outstanding < stations(p, first).outstanding else first
 
 
 @inlined
 def enqueue(p: Any, f: Any, station_index: Any, t: Any) -> None:
     """Flight f joins the queue of a station, behind its own priority."""
-    flight = p.flights[f]
-    station = p.stations[station_index]
-    level = p.classes[flight.cls].priority
+    flight = flights(p, f)
+    station = stations(p, station_index)
+    level = classes(p, flight.cls).priority
     flight.station = station_index
     flight.enqueue_ns = t
     flight.next = NONE
-    tail = p.queue_tail[station_index, level]
+    tail = queues(p, station_index, level).tail
     if tail >= 0:
-        p.flights[tail].next = f
+        flights(p, tail).next = f
     else:
-        p.queue_head[station_index, level] = f
-    p.queue_tail[station_index, level] = f
+        queues(p, station_index, level).head = f
+    queues(p, station_index, level).tail = f
     station.queued += 1
     station.queued_items += flight.items
     station.outstanding += 1
 
 
 @inlined
+def refusal(cause: Any) -> Any:
+    """A cause of failure as a number below NONE, and the other way round."""
+    return int64(-2) - cause
+
+
+@inlined
 def dispatch(p: Any, f: Any, t: Any) -> Any:
-    """Send a flight to its service. Returns the station whose queue it has joined; NONE: it has failed."""
-    flight = p.flights[f]
+    """Send a flight to its service. Returns the station whose queue it has joined, or `refusal(cause)`."""
+    flight = flights(p, f)
     if flight.lost:
         flight.lost = 0
         note(p, flight.service, f, t, False)
-        route = p.routes[p.classes[flight.cls].route]
+        route = routes(p, classes(p, flight.cls).route)
         if flight.redispatched or route.redispatch == 0:
-            fail_flight(p, f, t, LOST)
-            return int64(NONE)
+            return refusal(LOST)
         flight.redispatched = 1
-        p.class_counters[flight.cls, REDISPATCHED] += 1
+        count_class(p, flight.cls, REDISPATCHED, 1)
     s = _target(p, f)
     flight.service = s
     flight.enqueue_ns = t
-    service = p.services[s]
+    service = services(p, s)
     if service.ready_n == 0:
-        fail_flight(p, f, t, NO_REPLICA)
-        return int64(NONE)
+        return refusal(NO_REPLICA)
     if not admit(p, s, f, t):
-        fail_flight(p, f, t, BREAKER_OPEN)
-        return int64(NONE)
+        return refusal(BREAKER_OPEN)
     station_index = _choose_station(p, s, f)
-    if p.stations[station_index].queued >= service.max_queue:
+    if stations(p, station_index).queued >= service.max_queue:
         note(p, s, f, t, False)
-        fail_flight(p, f, t, QUEUE_FULL)
-        return int64(NONE)
+        return refusal(QUEUE_FULL)
     enqueue(p, f, station_index, t)
     return station_index

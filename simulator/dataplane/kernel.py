@@ -1,7 +1,7 @@
 """The event-ordered kernel: every rule of the data plane, one event after the other, without Python.
 
 `advance` is the loop. It handles the earliest of: the next first send of each stream, the earliest deadline of each
-time-out, the top of the heap. Its state is the `Plane`; nothing is kept of a request that is over.
+time-out, the top of the heap. Its state is `p` (memory.py); nothing is kept of a request that is over.
 """
 
 from __future__ import annotations
@@ -13,69 +13,78 @@ from numba import int64, uint64
 from simulator.dataplane import events as ev
 from simulator.dataplane import specification as spec
 from simulator.dataplane.arrivals import (
-    BLOCK,
-    class_of,
-    difficulty_of,
-    fill_times,
-    items_of,
-    key_of,
+    drawn_class,
+    drawn_difficulty,
+    drawn_items,
+    drawn_key,
+    refill,
     think_ns,
 )
 from simulator.dataplane.batching import BUSY_NS, complete, defer, next_deferred, offer
 from simulator.dataplane.breaker import note
-from simulator.dataplane.compiled import entry, inlined, outlined
+from simulator.dataplane.compiled import entry, inlined
 from simulator.dataplane.events import fleet_key, pop, push, request_key
-from simulator.dataplane.gateway import dispatch, enter, fetch_delay_ns, leave
-from simulator.dataplane.requests import TIMEOUT, begin_attempt, fail_attempt, new_request
-from simulator.dataplane.state import NONE, PRIORITIES, VALIDATING
+from simulator.dataplane.gateway import dispatch, end_flight, enter, fetch_delay_ns, leave, refusal
+from simulator.dataplane.memory import (
+    classes,
+    count_service,
+    flights,
+    groups,
+    heap,
+    queues,
+    record_at,
+    requests,
+    servers,
+    stations,
+    streams,
+)
+from simulator.dataplane.records import BLOCK, INT, NONE, PRIORITIES, VALIDATING
+from simulator.dataplane.requests import (
+    RATE_LIMITED,
+    REFUSED,
+    SHED,
+    TIMEOUT,
+    begin_attempt,
+    fail_attempt,
+    new_request,
+)
 
 DONE, NEED_ROOM = range(2)
 """What `advance` returns: the window is done; or memory must grow first (nothing has changed by then)."""
 ID_MASK = (1 << 40) - 1
 
 
-@outlined
-def _refill(p: Any, s: Any) -> None:
-    """Draw the next block of a stream: times, classes and keys."""
-    stream = p.streams[s]
-    times = p.arrival_ns[s]
-    fill_times(stream, p.ints, p.floats, p.words, p.gaps, p.doubtful, times)
-    for i in range(BLOCK):
-        if times[i] >= spec.NEVER:
-            break
-        c = class_of(stream, p.ints, p.words, stream.first_id + i)
-        p.arrival_class[s, i] = c
-        cls = p.classes[c]
-        p.arrival_key[s, i] = (
-            key_of(stream, cls, p.ints, p.words, stream.first_id + i, times[i]) if cls.keyed else int64(NONE)
-        )
+@inlined
+def _arrival(address: Any, s: Any, i: Any) -> Any:
+    """Entry i of a stream's block."""
+    return record_at(address, s * BLOCK + i, INT).value
 
 
 @inlined
 def _first_send(p: Any, s: Any, ident: Any, t: Any, c: Any, key: Any) -> Any:
     """A logical request is born: the record of its first attempt."""
     r = new_request(p)
-    stream = p.streams[s]
-    cls = p.classes[c]
-    request = p.requests[r]
+    stream = streams(p, s)
+    cls = classes(p, c)
+    request = requests(p, r)
     request.id = ident
     request.stream = s
     request.cls = c
     request.attempt = 0
     request.first_ns = t
     request.key = key
-    request.items = items_of(stream, cls, p.ints, p.words, ident)
-    request.difficulty = difficulty_of(cls, p.floats, ident)
+    request.items = drawn_items(p, stream, cls, ident)
+    request.difficulty = drawn_difficulty(p, cls, ident)
     return r
 
 
 @inlined
 def _user_sends(p: Any, s: Any, ident: Any, t: Any) -> Any:
     """A closed-loop user's next request."""
-    stream = p.streams[s]
-    c = class_of(stream, p.ints, p.words, ident)
-    cls = p.classes[c]
-    key = key_of(stream, cls, p.ints, p.words, ident, t) if cls.keyed else int64(NONE)
+    stream = streams(p, s)
+    c = drawn_class(p, stream, ident)
+    cls = classes(p, c)
+    key = drawn_key(p, stream, cls, ident, t)
     return _first_send(p, s, ident, t, c, key)
 
 
@@ -83,10 +92,10 @@ def _user_sends(p: Any, s: Any, ident: Any, t: Any) -> Any:
 def _next_stream(p: Any) -> Any:
     """The stream with the earliest next send (the first of them in the document, if several), and its time."""
     next_s, next_ns = 0, int64(spec.NEVER)
-    for s in range(p.streams.shape[0]):
-        if p.streams[s].position == BLOCK:
-            _refill(p, s)
-        when = p.arrival_ns[s, p.streams[s].position]
+    for s in range(p.streams_n):
+        if streams(p, s).position == BLOCK:
+            refill(p, s)
+        when = _arrival(p.arrival_ns, s, streams(p, s).position)
         if when < next_ns:
             next_s, next_ns = s, when
     return next_s, next_ns
@@ -94,46 +103,47 @@ def _next_stream(p: Any) -> Any:
 
 @inlined
 def _give_up(p: Any, r: Any, t: Any) -> None:
-    """A client's time-out: the attempt fails; its flight goes on without it."""
-    request = p.requests[r]
+    """A client's time-out: its flight goes on without it."""
+    request = requests(p, r)
     if request.flight >= 0:
-        flight = p.flights[request.flight]
+        flight = flights(p, request.flight)
         if flight.station >= 0:
             note(p, flight.service, request.flight, t, False)
         leave(p, r)
-    fail_attempt(p, r, t, TIMEOUT)
+
+
+@inlined
+def _is_short(p: Any) -> Any:
+    """Whether one more event could need more memory than there is."""
+    if p.open_requests == p.room_requests or p.open_flights == p.room_flights:
+        return True
+    if p.events + p.open_requests + p.open_flights + p.servers_n + 4 > p.room_events:
+        return True
+    if p.log == 0:
+        return False
+    return p.log_n + p.open_requests + 1 > p.room_log or p.batch_log_n + p.servers_n + 1 > p.room_batch_log
 
 
 @entry
-def advance(p: Any, to_ns: int) -> int:
+def advance(memory: Any, to_ns: int) -> int:
     """Handle every event before `to_ns`. Returns DONE, or NEED_ROOM with the plane as it was before an event."""
-    clock = p.clock[0]
-    groups_n = p.next_deadline_ns.shape[0]
-    room_requests = p.requests.shape[0]
-    room_flights = p.flights.shape[0]
-    room_events = p.heap.shape[0]
+    p = memory[0]
     next_s = 0
     next_send_ns = int64(-1)
     while True:
-        if (
-            clock.open_requests == room_requests
-            or clock.open_flights == room_flights
-            or clock.events + clock.open_requests + clock.open_flights + clock.servers + 4 > room_events
-            or (
-                clock.log
-                and (
-                    clock.log_n + clock.open_requests + 1 > p.request_log.shape[0]
-                    or clock.batch_log_n + clock.servers + 1 > p.batch_log.shape[0]
-                )
-            )
-        ):
+        if _is_short(p):
             return NEED_ROOM
         station_index = int64(NONE)
         f = int64(NONE)
         r = int64(NONE)
-        if clock.pending >= 0:
-            f = next_deferred(p, clock)
-            t = clock.now_ns
+        cause = int64(NONE)
+        t = p.now_ns
+        if p.offered >= 0:
+            # New slots look at their queue before anything else happens.
+            station_index = int64(p.offered)
+            p.offered = stations(p, station_index).next_offered
+        elif p.pending >= 0:
+            f = next_deferred(p)
         else:
             # The next event, by time and then by key: heap before stream before deadline, unless they are earlier.
             if next_send_ns < 0:
@@ -141,39 +151,39 @@ def advance(p: Any, to_ns: int) -> int:
             t = next_send_ns
             kind = int64(ev.SEND)
             from_heap = False
-            if clock.events > 0:
-                top = p.heap[0]
+            if p.events > 0:
+                top = heap(p, 0)
                 if top.time_ns < t or (top.time_ns == t and top.key < request_key(ev.SEND, next_s, 0, 0)):
                     t = int64(top.time_ns)
                     kind = int64(top.key >> uint64(ev.KIND_SHIFT))
                     from_heap = True
-            for g in range(groups_n):
-                due_ns = p.next_deadline_ns[g]
+            for g in range(p.groups_n):
+                due_ns = groups(p, g).due_ns
                 if due_ns < t or (due_ns == t and kind > ev.DEADLINE):
                     t = due_ns
                     kind = int64(ev.DEADLINE)
-                    r = int64(p.deadline_head[g])
+                    r = int64(groups(p, g).head)
             if t >= to_ns:
-                clock.now_ns = to_ns
+                p.now_ns = to_ns
                 return DONE
-            clock.now_ns = t
+            p.now_ns = t
+            entering = False
             if kind == ev.DEADLINE:
                 _give_up(p, r, t)
-                continue
-            entering = False
-            if from_heap:
-                top = p.heap[0]
+                cause = int64(TIMEOUT)
+            elif from_heap:
+                top = heap(p, 0)
                 subject = int64(top.subject)
                 key = top.key
                 pop(p)
                 if kind == ev.COMPLETE:
-                    server = p.servers[subject]
+                    server = servers(p, subject)
                     # A lost replica's batches are still in the heap; its slot may be another's by now.
                     if server.busy and server.finish_ns == t and fleet_key(ev.COMPLETE, server.uid, server.number) == key:
                         complete(p, subject, t)
                         station_index = int64(server.station)
                 elif kind == ev.TIMER:
-                    station = p.stations[subject]
+                    station = stations(p, subject)
                     if station.timer_ns == t and fleet_key(ev.TIMER, station.uid, 0) == key:
                         station.timer_ns = -1
                         station_index = subject
@@ -183,7 +193,7 @@ def advance(p: Any, to_ns: int) -> int:
                     r = subject
                 elif kind == ev.ENTER:
                     # The client may have given up while the gateway validated.
-                    request = p.requests[subject]
+                    request = requests(p, subject)
                     if (
                         request.phase == VALIDATING
                         and request_key(ev.ENTER, request.stream, request.id, request.attempt) == key
@@ -193,44 +203,65 @@ def advance(p: Any, to_ns: int) -> int:
                 else:
                     f = subject
             else:
-                stream = p.streams[next_s]
+                stream = streams(p, next_s)
                 i = stream.position
                 stream.position += 1
                 next_send_ns = int64(-1)
-                r = _first_send(p, next_s, stream.first_id + i, t, p.arrival_class[next_s, i], p.arrival_key[next_s, i])
-            if r >= 0:
+                r = _first_send(p, next_s, stream.first_id + i, t, _arrival(p.arrival_class, next_s, i), _arrival(p.arrival_key, next_s, i))
+            if r >= 0 and cause < 0:
                 delay_ns = int64(0) if entering else begin_attempt(p, r, t)
                 if delay_ns > 0:
-                    request = p.requests[r]
+                    request = requests(p, r)
                     push(p, t + delay_ns, request_key(ev.ENTER, request.stream, request.id, request.attempt), r)
-                elif delay_ns == 0:
+                elif delay_ns == REFUSED:
+                    cause = int64(RATE_LIMITED)
+                else:
                     f = enter(p, r, t)
                     if f >= 0:
                         fetch_ns = fetch_delay_ns(p, f)
                         if fetch_ns > 0:
-                            flight = p.flights[f]
+                            flight = flights(p, f)
                             push(p, t + fetch_ns, request_key(ev.FETCHED, flight.stream, flight.id, flight.attempt), f)
                             f = int64(NONE)
+                    elif f == REFUSED:
+                        cause = int64(SHED)
         if f >= 0:
             station_index = dispatch(p, f, t)
-        if station_index >= 0:
+            if station_index < NONE:
+                cause = refusal(station_index)
+                r = _fail_flight(p, f, t)
+        if cause >= 0:
+            # One request, or everybody who waited for a flight that has failed.
+            while r >= 0:
+                after = int64(requests(p, r).waiter_next) if f >= 0 else int64(NONE)
+                fail_attempt(p, r, t, cause)
+                r = after
+        elif station_index >= 0:
             offer(p, station_index, t)
 
 
+@inlined
+def _fail_flight(p: Any, f: Any, t: Any) -> Any:
+    """A flight is over without an answer. Returns the first of those who waited for it."""
+    r = int64(flights(p, f).waiters)
+    end_flight(p, f, t, False)
+    return r
+
+
 @entry
-def withdraw(p: Any, v: int, now_ns: int) -> None:
+def withdraw(memory: Any, v: int, now_ns: int) -> None:
     """The slot v of a lost replica: its batch is left in the pending list, marked as lost."""
-    clock = p.clock[0]
-    server = p.servers[v]
-    station = p.stations[server.station]
+    p = memory[0]
+    server = servers(p, v)
+    station = stations(p, server.station)
     if server.busy:
-        p.service_counters[station.service, BUSY_NS] += now_ns - server.start_ns
+        count_service(p, station.service, BUSY_NS, now_ns - server.start_ns)
         station.outstanding -= server.batch_n
         f = int64(server.batch_head)
         while f >= 0:
-            after = int64(p.flights[f].next)
-            p.flights[f].lost = 1
-            defer(p, clock, f)
+            after = int64(flights(p, f).next)
+            flights(p, f).lost = 1
+            defer(p, f)
             f = after
     elif server.accepting:
         station.idle -= 1
@@ -239,20 +270,20 @@ def withdraw(p: Any, v: int, now_ns: int) -> None:
 
 
 @entry
-def withdraw_queue(p: Any, station_index: int) -> None:
+def withdraw_queue(memory: Any, station_index: int) -> None:
     """The queue of a lost replica: left in the pending list, marked as lost, highest priority first."""
-    clock = p.clock[0]
-    station = p.stations[station_index]
+    p = memory[0]
+    station = stations(p, station_index)
     for upside_down in range(PRIORITIES):
         level = PRIORITIES - 1 - upside_down
-        f = int64(p.queue_head[station_index, level])
+        f = int64(queues(p, station_index, level).head)
         while f >= 0:
-            after = int64(p.flights[f].next)
-            p.flights[f].lost = 1
-            defer(p, clock, f)
+            after = int64(flights(p, f).next)
+            flights(p, f).lost = 1
+            defer(p, f)
             f = after
-        p.queue_head[station_index, level] = NONE
-        p.queue_tail[station_index, level] = NONE
+        queues(p, station_index, level).head = NONE
+        queues(p, station_index, level).tail = NONE
     station.queued = 0
     station.queued_items = 0
     station.outstanding = 0
@@ -260,15 +291,10 @@ def withdraw_queue(p: Any, station_index: int) -> None:
 
 
 @entry
-def offer_now(p: Any, station_index: int, now_ns: int) -> None:
-    """A station has new slots: start what can start."""
-    offer(p, station_index, now_ns)
-
-
-@entry
-def start_users(p: Any) -> None:
+def start_users(memory: Any) -> None:
     """Give every closed-loop user its first think time."""
-    for s in range(p.streams.shape[0]):
-        stream = p.streams[s]
+    p = memory[0]
+    for s in range(p.streams_n):
+        stream = streams(p, s)
         for ident in range(stream.users):
-            push(p, think_ns(stream, p.floats, ident), request_key(ev.SEND, s, ident, 0), s)
+            push(p, think_ns(p, stream, ident), request_key(ev.SEND, s, ident, 0), s)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -10,7 +10,8 @@ from scenarios.fleet import AddReplica, DrainReplica, KillReplica, ServiceState,
 from scenarios.units import NANOSECONDS_PER_SECOND
 from simulator.dataplane import kernel
 from simulator.dataplane.engine import Counters, Logs
-from simulator.dataplane.state import FREE, NONE, pack
+from simulator.dataplane.records import FREE, NONE
+from simulator.dataplane.state import pack
 from simulator.results.recorded import SERVICE_COUNTERS
 
 if TYPE_CHECKING:
@@ -34,7 +35,7 @@ class KernelPlane:
 
     def __init__(self, specification: Specification) -> None:
         self._spec = specification
-        self._plane, self._times = pack(specification)
+        self._tables, self._times = pack(specification)
         self._services = {service.name: service for service in specification.services}
         self._replicas: dict[int, AddReplica] = {}
         self._draining: set[int] = set()
@@ -47,14 +48,14 @@ class KernelPlane:
         for service in specification.services:
             if service.shared_queue:
                 index = self._new_station(service.index, _SHARED_UID + service.index)
-                self._plane.services[service.index].shared_station = index
-        kernel.start_users(self._plane)
+                self._tables.services[service.index].shared_station = index
+        kernel.start_users(self._tables.memory)
 
     def advance(self, to_ns: int) -> Counters:
         """Handle every event before `to_ns`."""
-        while kernel.advance(self._plane, to_ns) == kernel.NEED_ROOM:
+        while kernel.advance(self._tables.memory, to_ns) == kernel.NEED_ROOM:
             self._grow(0)
-        plane = self._plane
+        plane = self._tables
         return Counters(
             class_counters=plane.class_counters,
             service_counters=plane.service_counters,
@@ -67,7 +68,7 @@ class KernelPlane:
 
     def apply(self, changes: Iterable[Change]) -> None:
         """Change the fleet at the end of the last window."""
-        now_ns = int(self._plane.clock[0].now_ns)
+        now_ns = int(self._tables.clock.now_ns)
         offered: list[int] = []
         for change in changes:
             match change:
@@ -79,13 +80,14 @@ class KernelPlane:
                     self._kill(replica, now_ns)
         self._list_fleet()
         self._grow(0)
-        for station in offered:
-            kernel.offer_now(self._plane, station, now_ns)
+        for station in reversed(list(dict.fromkeys(offered))):
+            self._tables.stations[station].next_offered = self._tables.clock.offered
+            self._tables.clock.offered = station
         self.advance(now_ns)
 
     def observe(self) -> Snapshot:
         """Look at the fleet as it is now."""
-        plane = self._plane
+        plane = self._tables
         services = []
         for service in self._spec.services:
             slots = [slot for uid in self._uids(service.index) for slot in self._slots[uid]]
@@ -104,22 +106,22 @@ class KernelPlane:
                 )
             )
         drained = tuple(uid for uid in sorted(self._draining) if self._is_empty(uid))
-        return Snapshot(plane.clock[0].now_ns / NANOSECONDS_PER_SECOND, tuple(services), drained)
+        return Snapshot(plane.clock.now_ns / NANOSECONDS_PER_SECOND, tuple(services), drained)
 
     def busy_ns(self) -> NDArray[np.int64]:
         """Time with a batch in service, by service."""
-        plane = self._plane
+        plane = self._tables
         busy = plane.service_counters[:, _BUSY_NS].copy()
         for server in plane.servers[plane.servers.busy == 1]:
-            busy[plane.stations[server.station].service] += plane.clock[0].now_ns - server.start_ns
+            busy[plane.stations[server.station].service] += plane.clock.now_ns - server.start_ns
         return busy
 
     def unfinished(self) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         """Logical requests without an outcome, by class and, if late already, by SLO."""
-        plane = self._plane
+        plane = self._tables
         requests = plane.requests[plane.requests.phase != FREE]
         by_class = np.bincount(requests.cls, minlength=len(self._spec.classes)).astype(np.int64)
-        age_ns = plane.clock[0].now_ns - requests.first_ns
+        age_ns = plane.clock.now_ns - requests.first_ns
         late = [
             int(np.count_nonzero((requests.cls == slo.request_class) & (age_ns > slo.latency_ns)))
             for slo in self._spec.slos
@@ -128,9 +130,9 @@ class KernelPlane:
 
     def logs(self) -> Logs:
         """What was logged."""
-        clock = self._plane.clock[0]
-        requests = self._plane.request_log[: clock.log_n]
-        batches = self._plane.batch_log[: clock.batch_log_n]
+        clock = self._tables.clock
+        requests = self._tables.request_log[: clock.log_n]
+        batches = self._tables.batch_log[: clock.batch_log_n]
         return Logs(
             np.sort(requests, order=["stream", "id"]),
             np.sort(batches, order=["service", "uid", "number", "start_ns"]),
@@ -149,18 +151,18 @@ class KernelPlane:
         service = self._services[change.service]
         self._replicas[change.replica] = change
         if service.shared_queue:
-            station = int(self._plane.services[service.index].shared_station)
+            station = int(self._tables.services[service.index].shared_station)
         else:
             station = self._new_station(service.index, change.replica)
         times_at, samples_at = self._times[service.index][service.pools.index(change.pool)]
         slots = []
         for number in range(service.instances):
             slot = self._new_server()
-            server = self._plane.servers[slot]
+            server = self._tables.servers[slot]
             server.station, server.uid, server.number = station, change.replica, number
             server.times_at, server.samples_at = times_at, samples_at
             server.busy, server.accepting, server.live = 0, 1, 1
-            self._plane.stations[station].idle += 1
+            self._tables.stations[station].idle += 1
             slots.append(slot)
         self._slots[change.replica] = slots
         self._stations[change.replica] = station
@@ -171,20 +173,20 @@ class KernelPlane:
         service = self._services[self._replicas[replica].service]
         if service.shared_queue:
             for slot in self._slots[replica]:
-                server = self._plane.servers[slot]
+                server = self._tables.servers[slot]
                 server.accepting = 0
-                self._plane.stations[server.station].idle -= 1 - server.busy
+                self._tables.stations[server.station].idle -= 1 - server.busy
 
     def _kill(self, replica: int, now_ns: int) -> None:
         service = self._services[self._replicas[replica].service]
         for slot in self._slots[replica]:
-            kernel.withdraw(self._plane, slot, now_ns)
+            kernel.withdraw(self._tables.memory, slot, now_ns)
         if not service.shared_queue:
-            kernel.withdraw_queue(self._plane, self._stations[replica])
+            kernel.withdraw_queue(self._tables.memory, self._stations[replica])
         self._forget(replica)
 
     def _is_empty(self, replica: int) -> bool:
-        plane = self._plane
+        plane = self._tables
         own_queue = not self._services[self._replicas[replica].service].shared_queue
         if own_queue and plane.stations[self._stations[replica]].queued:
             return False
@@ -193,32 +195,32 @@ class KernelPlane:
     def _forget(self, replica: int) -> None:
         """Take a replica that has nothing left out of the books; its records may be used again."""
         for slot in self._slots.pop(replica):
-            self._plane.servers[slot].live = 0
+            self._tables.servers[slot].live = 0
             self._free_servers.append(slot)
         station = self._stations.pop(replica)
         if not self._services[self._replicas[replica].service].shared_queue:
-            self._plane.stations[station].live = 0
+            self._tables.stations[station].live = 0
             self._free_stations.append(station)
         del self._replicas[replica]
         self._draining.discard(replica)
 
     def _new_station(self, service: int, uid: int) -> int:
         if not self._free_stations:
-            old = len(self._plane.stations)
+            old = len(self._tables.stations)
             new = max(16, 2 * old)
-            self._resize(stations=new, queue_head=new, queue_tail=new)
+            self._resize(stations=new, queues=new)
             self._free_stations = list(range(new - 1, old - 1, -1))
         index = self._free_stations.pop()
-        station = self._plane.stations[index]
+        station = self._tables.stations[index]
         station.service, station.uid, station.timer_ns, station.live = service, uid, -1, 1
         station.idle = station.queued = station.queued_items = station.outstanding = 0
-        self._plane.queue_head[index] = NONE
-        self._plane.queue_tail[index] = NONE
+        self._tables.queues[index].head = NONE
+        self._tables.queues[index].tail = NONE
         return index
 
     def _new_server(self) -> int:
         if not self._free_servers:
-            old = len(self._plane.servers)
+            old = len(self._tables.servers)
             new = max(16, 2 * old)
             self._resize(servers=new)
             self._free_servers = list(range(new - 1, old - 1, -1))
@@ -231,10 +233,10 @@ class KernelPlane:
         for replica in [replica for replica in self._draining if self._is_empty(replica)]:
             self._forget(replica)
         for service in self._spec.services:
-            record = self._plane.services[service.index]
+            record = self._tables.services[service.index]
             record.ready_at = len(ready)
             if service.shared_queue:
-                shared = self._plane.stations[record.shared_station]
+                shared = self._tables.stations[record.shared_station]
                 slots = [slot for uid in self._uids(service.index) for slot in self._slots[uid]]
                 shared.servers_at, shared.servers_n = len(station_servers), len(slots)
                 station_servers += slots
@@ -242,53 +244,53 @@ class KernelPlane:
                     ready.append(int(record.shared_station))
             else:
                 for uid in self._uids(service.index):
-                    station = self._plane.stations[self._stations[uid]]
+                    station = self._tables.stations[self._stations[uid]]
                     station.servers_at, station.servers_n = len(station_servers), len(self._slots[uid])
                     station_servers += self._slots[uid]
                     if uid not in self._draining:
                         ready.append(self._stations[uid])
             record.ready_n = len(ready) - record.ready_at
-        self._plane = self._plane._replace(
-            station_servers=np.array([*station_servers, NONE], np.int32), ready=np.array([*ready, NONE], np.int32)
-        )
+        self._tables.place(station_servers=np.array(station_servers, np.int32), ready=np.array(ready, np.int32))
 
     # Memory.
 
     def _resize(self, **sizes: int) -> None:
-        changed: dict[str, Any] = {}
         for name, size in sizes.items():
-            old = getattr(self._plane, name)
+            old = getattr(self._tables, name)
             new = np.zeros((size, *old.shape[1:]), old.dtype)
             new[: len(old)] = old
-            changed[name] = new.view(np.recarray) if old.dtype.fields else new
-        self._plane = self._plane._replace(**changed)
+            self._tables.place(**{name: new})
 
     def _grow(self, extra_events: int) -> None:
         """Give the kernel room: twice what is in use, for whatever is short."""
-        plane = self._plane
-        clock = plane.clock[0]
+        plane = self._tables
+        clock = plane.clock
         if clock.open_requests == len(plane.requests):
             self._chain("requests", "free_request", "flight")
         if clock.open_flights == len(plane.flights):
             self._chain("flights", "free_flight", "next")
-        clock.servers = len(self._plane.servers)
-        needed = int(clock.events + len(self._plane.requests) + len(self._plane.flights) + clock.servers) + extra_events
+        clock.servers_n = len(self._tables.servers)
+        needed = int(clock.events + len(self._tables.requests) + len(self._tables.flights) + clock.servers_n) + extra_events
         if needed + 4 > len(plane.heap):
             self._resize(heap=2 * needed + 16)
         if clock.log:
             if clock.log_n + clock.open_requests + 1 > len(plane.request_log):
                 self._resize(request_log=2 * int(clock.log_n + clock.open_requests) + _FIRST_ROOM)
-            if clock.batch_log_n + clock.servers + 1 > len(plane.batch_log):
-                self._resize(batch_log=2 * int(clock.batch_log_n + clock.servers) + _FIRST_ROOM)
+            if clock.batch_log_n + clock.servers_n + 1 > len(plane.batch_log):
+                self._resize(batch_log=2 * int(clock.batch_log_n + clock.servers_n) + _FIRST_ROOM)
+        clock.room_requests, clock.room_flights = len(plane.requests), len(plane.flights)
+        clock.room_events, clock.room_log, clock.room_batch_log = (
+            len(plane.heap), len(plane.request_log), len(plane.batch_log)
+        )
 
     def _chain(self, name: str, free: str, link: str) -> None:
         """Double a pool of records and chain the new ones into its free list."""
-        old = len(getattr(self._plane, name))
+        old = len(getattr(self._tables, name))
         new = max(_FIRST_ROOM, 2 * old)
         self._resize(**{name: new})
-        pool = getattr(self._plane, name)
+        pool = getattr(self._tables, name)
         pool[link][old:] = np.arange(old + 1, new + 1)
-        pool[link][new - 1] = self._plane.clock[0][free]
-        self._plane.clock[0][free] = old
+        pool[link][new - 1] = self._tables.clock[free]
+        self._tables.clock[free] = old
 
 

@@ -9,8 +9,6 @@ from __future__ import annotations
 from collections import defaultdict
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from simulator.dataplane import arrivals, draws
 from simulator.dataplane import specification as spec
 from simulator.dataplane.reference_batcher import Flight, Slot, Station, Waiter
@@ -47,8 +45,7 @@ class Reference:
         self.spec = specification
         self.env = OrderedEnvironment(initial_time=0)
         self.recorder = Recorder(specification, self.env)
-        packed, _ = pack(specification)
-        self.packed = packed
+        self.tables, _ = pack(specification)
         self.buckets = [TokenBucket(r.limit_interval_ns, r.limit_burst_ns) for r in specification.routes]
         self.caches = [ResponseCache(route) for route in specification.routes]
         self.outstanding = [0] * len(specification.routes)
@@ -71,11 +68,9 @@ class Reference:
 
     def open_loop(self, stream: spec.Stream) -> Generator[Event, Any, Any]:
         """Send the requests of an open-loop stream, whatever becomes of them."""
-        p = self.packed
-        times = np.empty(arrivals.BLOCK, np.int64)
         while True:
-            first = arrivals.first_sends(p.streams, stream.index, p.ints, p.floats, p.words, p.gaps, p.doubtful, times)
-            for place, time_ns in enumerate(times.tolist()):
+            first = arrivals.first_sends(self.tables.memory, stream.index)
+            for place, time_ns in enumerate(self.tables.arrival_ns[stream.index].tolist()):
                 if time_ns >= spec.NEVER:
                     return
                 yield self.env.at(time_ns, SEND, stream.index, 0)
@@ -85,18 +80,16 @@ class Reference:
         """Think, send, wait for the outcome, and again."""
         ident, free_ns = user, 0
         while True:
-            think_ns = arrivals.user_think_ns(self.packed.streams, stream.index, ident, self.packed.floats)
+            think_ns = arrivals.user_think_ns(self.tables.memory, stream.index, ident)
             yield self.env.at(free_ns + think_ns, SEND, stream.index, ident)
             free_ns = yield self.env.process(self.request(self.born(stream, ident)))
             ident += stream.users
 
     def born(self, stream: spec.Stream, ident: int) -> Request:
         """Return a logical request with its class, key, items and difficulty."""
-        p = self.packed
-        c, key, items, difficulty = arrivals.attributes(
-            p.streams, p.classes, stream.index, ident, self.env.now, p.ints, p.floats, p.words
-        )
-        request = Request(stream, ident, self.spec.classes[c], int(self.env.now))
+        now = int(self.env.now)
+        c, key, items, difficulty = arrivals.attributes(self.tables.memory, stream.index, ident, now)
+        request = Request(stream, ident, self.spec.classes[c], now)
         request.key, request.items, request.difficulty = key, items, difficulty
         return request
 

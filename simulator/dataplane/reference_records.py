@@ -8,7 +8,7 @@ import numpy as np
 
 from simulator.dataplane import draws
 from simulator.dataplane.engine import Counters, Logs
-from simulator.dataplane.state import BATCH_LOG, REQUEST_LOG
+from simulator.dataplane.records import BATCH_LOG, REQUEST_LOG
 from simulator.results.histogram import BUCKETS, lower_edges_ns
 from simulator.results.recorded import CLASS_COUNTERS, LATENCY_KINDS, SERVICE_COUNTERS
 

@@ -1,0 +1,288 @@
+"""How compiled code reaches its state: one record of addresses, and a function for each table.
+
+A kernel of this size, given its forty tables as forty arrays, takes five times as long to compile and runs a tenth
+slower: each array is seven words, passed at every call. So `p` is one record with the tables' addresses and the
+clock, and `requests(p, r)` is the r-th request: a record whose fields are read and written in place. The tables
+themselves are numpy arrays that `Tables` owns. Like numpy in compiled code, the functions check no bounds; run as
+plain Python (the mutation tests do) they do check them.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numba import types
+from numba.extending import intrinsic
+from numba.np.arrayobj import populate_array
+from numpy.typing import NDArray
+
+from simulator.dataplane.compiled import inlined
+from simulator.dataplane.records import (
+    BATCH_LOG,
+    CLASS,
+    EVENT,
+    FLIGHT,
+    FLOAT,
+    GROUP,
+    INDEX,
+    INT,
+    LRU_ENTRY,
+    OUTCOME,
+    PRIORITIES,
+    QUEUE,
+    REQUEST,
+    REQUEST_LOG,
+    ROUTE,
+    SERVER,
+    SERVICE,
+    STATION,
+    STREAM,
+    WORD,
+)
+from simulator.results.histogram import BUCKETS
+from simulator.results.recorded import CLASS_COUNTERS, LATENCY_KINDS, SERVICE_COUNTERS
+
+CLASS_WIDTH, SERVICE_WIDTH, KINDS = len(CLASS_COUNTERS), len(SERVICE_COUNTERS), len(LATENCY_KINDS)
+
+CLOCK_FIELDS = (
+    "now_ns", "events", "free_request", "open_requests", "free_flight", "open_flights", "log_n", "batch_log_n",
+    "pending", "pending_tail", "offered", "log", "servers_n", "streams_n", "services_n", "groups_n", "batch_width",
+    "room_requests", "room_flights", "room_events", "room_log", "room_batch_log",
+)  # fmt: skip
+TABLES = (
+    "streams", "classes", "routes", "services", "stations", "servers", "requests", "flights", "heap", "lru",
+    "request_log", "batch_log", "ints", "floats", "words", "gaps", "doubtful", "arrival_ns", "arrival_class",
+    "arrival_key", "rows", "outcomes", "queues", "groups", "station_servers", "ready", "class_counters",
+    "service_counters", "slo_good", "slo_total", "histogram", "batch_sizes", "served_items",
+)  # fmt: skip
+MEMORY = np.dtype([*[(field, "i8") for field in CLOCK_FIELDS], *[(table, "i8") for table in TABLES]])
+
+
+ALL = 1 << 40
+"""A length that no table has, for arrays that are only indexed."""
+_NOTHING = np.zeros(4096, np.int8)
+
+
+class Tables:
+    """The kernel's tables by name, and the record of their addresses (`memory[0]`)."""
+
+    def __init__(self) -> None:
+        self.memory: NDArray[Any] = np.zeros(1, MEMORY).view(np.recarray)
+        self._arrays: dict[str, NDArray[Any]] = {}
+
+    def __getattr__(self, name: str) -> Any:
+        try:
+            return self.__dict__["_arrays"][name]
+        except KeyError:
+            raise AttributeError(name) from None
+
+    def place(self, **arrays: NDArray[Any]) -> None:
+        """Put tables where compiled code finds them; records become readable by attribute in Python too."""
+        for name, array in arrays.items():
+            kept = np.ascontiguousarray(array)
+            self._arrays[name] = kept.view(np.recarray) if kept.dtype.fields else kept
+            # An empty array has no address that compiled code may look at.
+            self.memory[0][name] = kept.ctypes.data if kept.size else _NOTHING.ctypes.data
+
+    @property
+    def clock(self) -> Any:
+        """The record that compiled code calls `p`."""
+        return self.memory[0]
+
+
+@intrinsic  # type: ignore[untyped-decorator] - numba ships no types
+def record_at(typing_context: Any, address: Any, index: Any, dtype: Any) -> Any:
+    """The index-th record of the table at an address."""
+    record = dtype.dtype
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        size = context.get_constant(types.intp, record.size)
+        place = builder.add(arguments[0], builder.mul(arguments[1], size))
+        return builder.inttoptr(place, context.get_value_type(record))
+
+    return record(types.intp, types.intp, dtype), generate
+
+
+@intrinsic  # type: ignore[untyped-decorator] - numba ships no types
+def array_at(typing_context: Any, address: Any, n: Any, dtype: Any) -> Any:
+    """The n numbers at an address as an array: for loops that should become vector instructions."""
+    array_type = types.Array(dtype.dtype, 1, "C")
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        array = context.make_array(array_type)(context, builder)
+        size = context.get_constant(types.intp, context.get_abi_sizeof(context.get_data_type(dtype.dtype)))
+        populate_array(
+            array,
+            data=builder.inttoptr(arguments[0], array.data.type),
+            shape=[arguments[1]],
+            strides=[size],
+            itemsize=size,
+            meminfo=None,
+        )
+        return array._getvalue()
+
+    return array_type(types.intp, types.intp, dtype), generate
+
+
+@inlined
+def streams(p: Any, s: Any) -> Any:
+    """Arrival stream s."""
+    return record_at(p.streams, s, STREAM)
+
+
+@inlined
+def classes(p: Any, c: Any) -> Any:
+    """Request class c."""
+    return record_at(p.classes, c, CLASS)
+
+
+@inlined
+def routes(p: Any, i: Any) -> Any:
+    """Route i."""
+    return record_at(p.routes, i, ROUTE)
+
+
+@inlined
+def services(p: Any, s: Any) -> Any:
+    """Service s."""
+    return record_at(p.services, s, SERVICE)
+
+
+@inlined
+def stations(p: Any, i: Any) -> Any:
+    """Station i: a queue and its batch slots."""
+    return record_at(p.stations, i, STATION)
+
+
+@inlined
+def servers(p: Any, v: Any) -> Any:
+    """Batch slot v."""
+    return record_at(p.servers, v, SERVER)
+
+
+@inlined
+def requests(p: Any, r: Any) -> Any:
+    """Logical request r."""
+    return record_at(p.requests, r, REQUEST)
+
+
+@inlined
+def flights(p: Any, f: Any) -> Any:
+    """Flight f."""
+    return record_at(p.flights, f, FLIGHT)
+
+
+@inlined
+def heap(p: Any, i: Any) -> Any:
+    """Event i of the heap."""
+    return record_at(p.heap, i, EVENT)
+
+
+@inlined
+def lru(p: Any, e: Any) -> Any:
+    """Entry e of the least-recently-used lists."""
+    return record_at(p.lru, e, LRU_ENTRY)
+
+
+@inlined
+def request_log(p: Any, i: Any) -> Any:
+    """Row i of the log of requests."""
+    return record_at(p.request_log, i, REQUEST_LOG)
+
+
+@inlined
+def batch_log(p: Any, i: Any) -> Any:
+    """Row i of the log of batches."""
+    return record_at(p.batch_log, i, BATCH_LOG)
+
+
+@inlined
+def rows(p: Any, key: Any) -> Any:
+    """Row of a key: see cache.py."""
+    return record_at(p.rows, key, INT)
+
+
+@inlined
+def outcomes(p: Any, i: Any) -> Any:
+    """Entry i of the breakers' rings."""
+    return record_at(p.outcomes, i, OUTCOME)
+
+
+@inlined
+def queues(p: Any, station: Any, level: Any) -> Any:
+    """Head and tail of a station's queue for one priority."""
+    return record_at(p.queues, station * PRIORITIES + level, QUEUE)
+
+
+@inlined
+def groups(p: Any, g: Any) -> Any:
+    """List of the requests with the g-th time-out."""
+    return record_at(p.groups, g, GROUP)
+
+
+@inlined
+def station_servers(p: Any, i: Any) -> Any:
+    """Entry i of the lists of stations' slots."""
+    return np.int64(record_at(p.station_servers, i, INDEX).value)
+
+
+@inlined
+def ready(p: Any, i: Any) -> Any:
+    """Entry i of the lists of services' ready stations."""
+    return np.int64(record_at(p.ready, i, INDEX).value)
+
+
+@inlined
+def ints(p: Any, i: Any) -> Any:
+    """Whole number i of the tables."""
+    return record_at(p.ints, i, INT).value
+
+
+@inlined
+def floats(p: Any, i: Any) -> Any:
+    """Floating-point number i of the tables."""
+    return record_at(p.floats, i, FLOAT).value
+
+
+@inlined
+def words(p: Any, i: Any) -> Any:
+    """Word i of the tables."""
+    return record_at(p.words, i, WORD).value
+
+
+@inlined
+def count_class(p: Any, c: Any, counter: Any, n: Any) -> None:
+    """Add n to a counter of a class."""
+    record_at(p.class_counters, c * CLASS_WIDTH + counter, INT).value += n
+
+
+@inlined
+def count_service(p: Any, s: Any, counter: Any, n: Any) -> None:
+    """Add n to a counter of a service."""
+    record_at(p.service_counters, s * SERVICE_WIDTH + counter, INT).value += n
+
+
+@inlined
+def count_latency(p: Any, c: Any, kind: Any, bucket: Any) -> None:
+    """Add one to a latency bucket."""
+    record_at(p.histogram, (c * KINDS + kind) * BUCKETS + bucket, INT).value += 1
+
+
+@inlined
+def count_slo(p: Any, slo: Any, good: Any) -> None:
+    """Count a final outcome for an SLO."""
+    record_at(p.slo_total, slo, INT).value += 1
+    record_at(p.slo_good, slo, INT).value += good
+
+
+@inlined
+def count_batch(p: Any, s: Any, items: Any) -> None:
+    """Count a batch by its size."""
+    record_at(p.batch_sizes, s * p.batch_width + items, INT).value += 1
+
+
+@inlined
+def count_served(p: Any, c: Any, s: Any, items: Any) -> None:
+    """Count items of a class that a service takes."""
+    record_at(p.served_items, c * p.services_n + s, INT).value += items
