@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from rich.table import Table
 
-    from simulator.results.compare import Change, Comparison, Row
+    from simulator.results.compare import Comparison, Row
 
 
 _NAME_WIDTH, _RUN_WIDTH = 28, 36
@@ -77,51 +77,12 @@ def _table(comparison: Comparison) -> Table:
 
 
 def _cells(row: Row) -> Iterator[str]:
+    from baseload.report.change import show, show_change  # noqa: PLC0415 - as above
+
     yield show(row.values[0], row)
     for value, change in zip(row.values[1:], row.changes[1:], strict=True):
         yield show(value, row)
         yield show_change(change, row)
-
-
-def show(value: float | None, row: Row) -> str:
-    """A figure in its unit."""
-    from baseload.report import wording  # noqa: PLC0415 - as above
-    from simulator.results.compare import Unit  # noqa: PLC0415
-
-    shown = {
-        Unit.COUNT: wording.count,
-        Unit.RATE: lambda rate: wording.NOTHING if rate is None else f"{wording.number(rate, 4)}/s",
-        Unit.SHARE: wording.percent,
-        Unit.SECONDS: wording.latency,
-        Unit.USD: wording.usd,
-        Unit.NUMBER: wording.number,
-    }[row.unit](value)
-    return str(shown)
-
-
-def show_change(change: Change | None, row: Row) -> str:
-    """A change: shares in points, all else in per cent, with the half-width of the paired interval."""
-    from simulator.results.compare import Unit  # noqa: PLC0415 - as above
-
-    if change is None:
-        return ""
-    if change.absolute == 0 and (change.paired is None or change.paired.low == change.paired.high):
-        return "same"
-    if row.unit is Unit.SHARE:
-        scale, unit, moved = 100.0, "pt", change.absolute * 100
-    elif change.relative is None or row.values[0] is None:
-        return ""
-    else:
-        scale, unit, moved = 100 / row.values[0], "%", change.relative * 100
-    if change.paired is None:
-        return f"{_signed(moved)} {unit}"
-    half = (change.paired.high - change.paired.low) / 2 * abs(scale)
-    return f"{_signed(change.paired.mean * scale)} ±{half:.1f} {unit}"
-
-
-def _signed(value: float) -> str:
-    text = f"{value:+.1f}"
-    return "0.0" if float(text) == 0 else text.replace("-", "−")
 
 
 def _kept(kept: bool | None) -> str:

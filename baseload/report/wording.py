@@ -75,21 +75,31 @@ def windows(window_s: float | None, many: int) -> str:
     return name if many != 1 else name.removesuffix("s")
 
 
+def span(seconds: float) -> str:
+    """30 days, 1 day, 6 hours; anything uneven as `format_duration` has it."""
+    for name, size in (("day", 86_400.0), ("hour", 3600.0), ("minute", 60.0)):
+        many = seconds / size
+        if many >= 1 and many.is_integer():
+            return f"{many:,.0f} {name}{'s' if many > 1 else ''}"
+    return format_duration(seconds)
+
+
 def slo_promise(slo: Tree) -> str:
-    """What was promised: "99 % of home-page requests within 300 ms, in 99.9 % of the days"."""
+    """What was promised: "99 % of home-page requests within 300 ms, in each day"."""
     limit = format_duration(slo["latency_s"])
     text = f"{exact_percent(slo['objective'])} of {slo['class']} requests within {limit}"
     if slo["window_s"] is None:
         return text
-    every = "every one" if slo["window_fraction"] == 1 else percent(slo["window_fraction"])
-    return f"{text}, in {every} of the {windows(slo['window_s'], 2)}"
+    if slo["window_fraction"] == 1:
+        return f"{text}, in each {windows(slo['window_s'], 1)}"
+    return f"{text}, in {exact_percent(slo['window_fraction'])} of the {windows(slo['window_s'], 2)}"
 
 
 def slo_outcome(slo: Tree, totals: Tree) -> str:
     """What came of it: "99.2 % within 300 ms; kept in 30 of 30 days; margin +0.2 points"."""
     margin = totals["margin"] * 100
     parts = [f"{percent(totals['attainment'])} within {format_duration(slo['latency_s'])}"]
-    if slo["window_s"] is not None:
+    if totals["windows"] > 1:
         kept, total = totals["windows_kept"], totals["windows"]
         parts.append(
             f"objective met in {count(kept)} of {count(total)} {windows(slo['window_s'], round(total))}"
@@ -104,7 +114,7 @@ def slo_evidence(slo: Tree) -> str:
     seeds, kept = found["seeds"], found["seeds_kept"]
     if seeds < 2:
         return ""
-    sure = percent(found["confidence"])
+    sure = exact_percent(found["confidence"])
     if found["clean_bound"] is not None:
         return (
             f"kept in all {seeds} seeds, which supports P(kept) ≥ {found['clean_bound']:.3f} at {sure} "
@@ -121,15 +131,17 @@ def verdict(document: Tree) -> str:
     sentences = []
     for name, slo in document["slos"].items():
         found = totals["slos"][name]
-        kept = "kept" if slo["kept"] else "missed"
-        text = f"{percent(found['attainment'])} of {slo['class']} requests within "
-        text += f"{format_duration(slo['latency_s'])}: SLO {kept}"
-        if slo["evidence"]["seeds"] > 1:
-            text += f" in {slo['evidence']['seeds_kept']} of {slo['evidence']['seeds']} seeds"
-        elif slo["window_s"] is not None:
-            kept_windows, total = found["windows_kept"], found["windows"]
-            text += f", objective met in {count(kept_windows)} of {count(total)} "
-            text += windows(slo["window_s"], round(total))
+        limit = format_duration(slo["latency_s"])
+        text = f"{percent(found['attainment'])} of {slo['class']} requests within {limit}: SLO "
+        text += "kept" if slo["kept"] else "missed"
+        seeds, seeds_kept = slo["evidence"]["seeds"], slo["evidence"]["seeds_kept"]
+        if seeds > 1:
+            text += f" in all {seeds} seeds" if slo["kept"] else f" (kept in {seeds_kept} of {seeds} seeds)"
+        elif found["windows"] > 1:
+            kept, total = found["windows_kept"], found["windows"]
+            text += (
+                f", objective met in {count(kept)} of {count(total)} {windows(slo['window_s'], round(total))}"
+            )
         sentences.append(text + ".")
     return " ".join([*sentences, cost_sentence(document)])
 
@@ -137,7 +149,7 @@ def verdict(document: Tree) -> str:
 def cost_sentence(document: Tree) -> str:
     """$1,234 for 30 d, $0.12 per 1,000 predictions; 38 % of it idle."""
     costs = document["totals"]["costs"]
-    text = f"{usd(costs['billed_usd'])} for {format_duration(document['totals']['measured_s'])}"
+    text = f"{usd(costs['billed_usd'])} for {span(document['totals']['measured_s'])}"
     if costs["per_1000_usd"] is not None:
         text += f", {usd(costs['per_1000_usd'])} per 1,000 predictions"
     if costs["idle_share"] is not None:

@@ -1,0 +1,31 @@
+"""`baseload report`: one self-contained page about one or more runs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+
+@click.command("report")
+@click.argument("runs", metavar="RUN…", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.option(
+    "-o", "--output", type=click.Path(path_type=Path, dir_okay=False), default=Path("report.html"),
+    show_default=True, help="Where to write the page.",
+)  # fmt: skip
+def command(runs: tuple[Path, ...], output: Path) -> None:
+    """Write one self-contained HTML page: verdict, cost, charts, tables, assumptions.
+
+    Several runs stand side by side on it, with the changes against the first. The page loads nothing from a
+    network: it can be mailed, archived and printed.
+
+    \b
+    Examples:
+      baseload report out/month -o out/month.html
+      baseload report out/before out/after -o out/change.html
+    """
+    from baseload.report.page import write_report  # noqa: PLC0415 - `baseload --help` stays instant
+    from simulator.results.run_directory import read_run  # noqa: PLC0415
+
+    write_report([read_run(run) for run in runs], output)
+    click.echo(f"wrote {output} ({output.stat().st_size / 1e6:.1f} MB)", err=True)

@@ -1,0 +1,192 @@
+"""Panels in rows and columns that share their axes: one column a run, one row a matter."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from baseload.report.style import Figure, Trace, numbers
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from baseload.report.data import Floats, Series
+
+_ROW_GAP, _COLUMN_GAP = 34, 0.035
+_TITLE_HEIGHT, _FOOT_HEIGHT = 46, 46
+_LEGEND_LIFT, _HEADING_HEIGHT = 4, 20
+"""Pixels, and a share of the width."""
+_TIME_UNITS = ((3 * 86_400.0, "days", 86_400.0), (2 * 3600.0, "hours", 3600.0), (0.0, "minutes", 60.0))
+
+
+def time_unit(duration_s: float) -> tuple[str, float]:
+    """Name and seconds of the unit that a time axis of this length counts in."""
+    return next((name, size) for least, name, size in _TIME_UNITS if duration_s >= least)
+
+
+class Facets:
+    """A figure made of panels. Rows share a y axis, columns an x axis; zooming one zooms its like."""
+
+    def __init__(
+        self, columns: Sequence[str], heights: Sequence[int], *, x_title: str, hover: str = "x unified"
+    ):
+        """`columns` are the panels' headings (shown if several), `heights` the rows' in pixels."""
+        self._columns, self._rows = len(columns), len(heights)
+        inner = sum(heights) + _ROW_GAP * (len(heights) - 1)
+        height = inner + _TITLE_HEIGHT + _FOOT_HEIGHT
+        self._data: list[Trace] = []
+        self._shapes: list[dict[str, Any]] = []
+        self._notes: list[dict[str, Any]] = []
+        self._legend: set[str] = set()
+        self._layout: dict[str, Any] = {
+            "height": height,
+            "margin": {"l": 62, "r": 16, "t": _TITLE_HEIGHT, "b": _FOOT_HEIGHT},
+            "hovermode": hover,
+            "legend": {
+                "orientation": "h",
+                "x": 1,
+                "y": 1 + _LEGEND_LIFT / inner,
+                "yanchor": "bottom",
+                "xanchor": "right",
+            },
+            "showlegend": True,
+        }
+        width = (1 - _COLUMN_GAP * (self._columns - 1)) / self._columns
+        top = float(inner)
+        for row, row_height in enumerate(heights):
+            for column in range(self._columns):
+                left = column * (width + _COLUMN_GAP)
+                x, y = self._axis(row, column)
+                last = row == self._rows - 1
+                self._layout[f"xaxis{x}"] = {
+                    "domain": [left, left + width],
+                    "anchor": f"y{y}",
+                    "showticklabels": last,
+                    "title": {"text": x_title if last else ""},
+                } | ({"matches": "x"} if x else {})
+                self._layout[f"yaxis{y}"] = {
+                    "domain": [max((top - row_height) / inner, 0), min(top / inner, 1)],
+                    "anchor": f"x{x}",
+                    "showticklabels": column == 0,
+                    # said aloud, because plotly.js forgets it where x axes match and have a range
+                    "autorange": True,
+                } | ({"matches": f"y{self._axis(row, 0)[1]}"} if column else {})
+            top -= row_height + _ROW_GAP
+        if len(columns) > 1:
+            for column, text in enumerate(columns):
+                self._note(column * (width + _COLUMN_GAP), 1, f"<b>{text}</b>", lift=_HEADING_HEIGHT, size=13)
+            self._layout["margin"]["t"] += 2 * _HEADING_HEIGHT
+            self._layout["height"] += 2 * _HEADING_HEIGHT
+            self._layout["legend"]["y"] = 1 + (2 * _HEADING_HEIGHT + _LEGEND_LIFT) / inner
+
+    def _axis(self, row: int, column: int) -> tuple[str, str]:
+        number = row * self._columns + column + 1
+        return ("" if number == 1 else str(number),) * 2
+
+    def add(self, trace: Trace, row: int = 0, column: int = 0) -> None:
+        """Draw something in a panel. Traces of one name share an entry of the legend."""
+        x, y = self._axis(row, column)
+        name = trace.get("name", "")
+        shown = bool(name) and trace.get("showlegend", True) and name not in self._legend
+        if shown:
+            self._legend.add(name)
+        self._data.append(
+            {**trace, "xaxis": f"x{x}", "yaxis": f"y{y}", "legendgroup": name, "showlegend": shown}
+        )
+
+    def y(self, row: int, title: str, **settings: Any) -> None:
+        """Name a row's y axis and set it up, such as type="log" or ticksuffix=" %"."""
+        for column in range(self._columns):
+            axis = self._layout[f"yaxis{self._axis(row, column)[1]}"]
+            axis.update(settings)
+            if "range" in settings:
+                axis["autorange"] = False
+            if column == 0:
+                axis["title"] = {"text": title}
+
+    def x(self, **settings: Any) -> None:
+        """Set up every x axis."""
+        for row in range(self._rows):
+            for column in range(self._columns):
+                self._layout[f"xaxis{self._axis(row, column)[0]}"].update(settings)
+
+    def limit(self, value: float, colour: str, text: str = "", row: int = 0) -> None:
+        """A dashed horizontal line across a row, with its meaning written on it, if not in the heading."""
+        for column in range(self._columns):
+            x, y = self._axis(row, column)
+            label = {"text": "" if column else text, "textposition": "start", "yanchor": "bottom"}
+            self._shapes.append({
+                "type": "line", "xref": f"x{x} domain", "yref": f"y{y}",
+                "x0": 0, "x1": 1, "y0": value, "y1": value,
+                "line": {"color": colour, "width": 1.2, "dash": "dash"},
+                "label": {**label, "font": {"size": 11, "color": colour}},
+            })  # fmt: skip
+
+    def heading(self, row: int, text: str, more: str = "", colour: str = "") -> None:
+        """A small heading above a row, and a word on it in a colour of its own."""
+        top = self._layout[f"yaxis{self._axis(row, 0)[1]}"]["domain"][1]
+        words = f'   <span style="color:{colour}">{more}</span>' if more else ""
+        self._note(0, top, f"<b>{text}</b>{words}")
+
+    def _note(self, x: float, y: float, text: str, lift: int = 0, size: int = 12) -> None:
+        self._notes.append({
+            "xref": "paper", "yref": "paper", "x": x, "y": y, "text": text, "showarrow": False,
+            "xanchor": "left", "yanchor": "bottom", "yshift": lift, "font": {"size": size},
+        })  # fmt: skip
+
+    def figure(self, **layout: Any) -> Figure:
+        """The finished figure; `layout` adds to or replaces what was set."""
+        whole = {**self._layout, "shapes": self._shapes, "annotations": self._notes, **layout}
+        return {"data": self._data, "layout": whole}
+
+
+class TimeFacets(Facets):
+    """Panels over time from the start of the run; the hover says the absolute time as well."""
+
+    def __init__(self, series: Sequence[Series], heights: Sequence[int], hover: str = "x unified"):
+        """One column a run."""
+        longest = max(each.document["duration_s"] for each in series)
+        self.unit, self._size_s = time_unit(longest)
+        super().__init__(
+            [each.label for each in series], heights, x_title=f"{self.unit} from the start", hover=hover
+        )
+        self.x(range=[0, longest / self._size_s], unifiedhovertitle={"text": f"%{{x:.4~g}} {self.unit}"})
+
+    def at(self, seconds: Floats) -> list[float | None]:
+        """Points in time as the axis counts them."""
+        return numbers(seconds / self._size_s, 6)
+
+    def clock(self, series: Series, seconds: Floats, row: int, column: int) -> None:
+        """An invisible line that tells the hover the absolute time (page.js writes it out)."""
+        self.add(
+            {
+                "type": "scatter", "mode": "lines", "x": self.at(seconds), "y": [0] * len(seconds),
+                "meta": self.epoch(series), "hovertemplate": "%{customdata}<extra></extra>",
+                "line": {"width": 0, "color": "rgba(0,0,0,0)"},
+            },
+            row,
+            column,
+        )  # fmt: skip
+
+    def epoch(self, series: Series) -> dict[str, float]:
+        """What turns a point of the axis into an absolute time: milliseconds since 1970, and a unit's
+        length."""
+        return {"start_ms": series.start.timestamp() * 1000, "unit_ms": self._size_s * 1000}
+
+    def line(
+        self, panel: tuple[int, int], seconds: Floats, values: Floats, name: str, colour: str, **more: Any
+    ) -> None:
+        """A line over time in a (row, column).
+
+        `unit` and `form` of the hover, `hover` (its name there), `width`, `dash`, `shape`, and any setting
+        of a scatter trace.
+        """
+        unit, form = more.pop("unit", ""), more.pop("form", ",.4~g")
+        hover = more.pop("hover", name)
+        line = {"color": colour, "width": 1.6} | {
+            key: more.pop(key) for key in ("width", "dash", "shape") if key in more
+        }
+        trace = {
+            "type": "scatter", "mode": "lines", "x": self.at(seconds), "y": numbers(values), "name": name,
+            "line": line, "hovertemplate": f"{hover}: %{{y:{form}}}{unit}<extra></extra>", **more,
+        }  # fmt: skip
+        self.add(trace, *panel)

@@ -1,0 +1,87 @@
+"""Where the money went: each pool's cost by the class that used it, and what nobody used."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from baseload.report import wording
+from baseload.report.facets import Facets
+from baseload.report.figures.drawn import Drawn
+from baseload.report.style import IDLE_COLOUR, Trace, colours
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from baseload.report.data import Series
+
+_ROW_HEIGHT = 44
+_ALL = "all pools"
+_HATCH = {
+    "shape": "/",
+    "size": 6,
+    "solidity": 0.12,
+    "fillmode": "overlay",
+    "fgcolor": "#8f979f",
+    "fgopacity": 0.6,
+}
+"""Told apart from a class in grey print too."""
+
+
+def draw(series: Sequence[Series]) -> Drawn:
+    """Stacked horizontal bars: a bar a pool, a panel a run."""
+    classes = list(dict.fromkeys(name for each in series for name in each.classes))
+    colour = colours(classes)
+    bars = max(len(each.pools) for each in series) + 1
+    facets = Facets(
+        [each.label for each in series], [_ROW_HEIGHT * bars + 20], x_title="USD", hover="closest"
+    )
+    for column, each in enumerate(series):
+        costs = each.totals["costs"]
+        rows = [_ALL, *each.pools] if len(each.pools) > 1 else list(each.pools)
+        for name in classes:
+            used = {pool: costs["pools"][pool]["classes"].get(name, 0.0) for pool in each.pools}
+            used[_ALL] = sum(used.values())
+            values = [used[row] for row in rows]
+            facets.add(_bar(rows, values, name, colour[name]), 0, column)
+        unused = {pool: costs["pools"][pool]["idle_usd"] for pool in each.pools} | {_ALL: costs["idle_usd"]}
+        idle = [unused[row] for row in rows]
+        bar = _bar(rows, idle, "idle: paid, not used", IDLE_COLOUR)
+        bar["marker"]["pattern"] = _HATCH
+        facets.add(bar, 0, column)
+    facets.y(0, "", autorange="reversed", automargin=True, showgrid=False)
+    facets.x(tickprefix="$", rangemode="tozero")
+    return Drawn(
+        key="costs",
+        heading="Cost by class, and what was not used",
+        takeaways=tuple(_takeaway(each, len(series) > 1) for each in series),
+        note="A pool's cost, times the utilisation of its service, is divided among the classes by "
+        "the items they had served; the rest is idle. Headroom for peaks and failures is idle "
+        "too: not all of it is waste.",
+        figure=facets.figure(
+            barmode="stack",
+            bargap=0.35,
+            uniformtext={"minsize": 11, "mode": "hide"},
+            margin={"l": 110, "r": 16, "t": 52, "b": 46},
+        ),
+    )
+
+
+def _bar(rows: Sequence[str], values: Sequence[float], name: str, colour: str) -> Trace:
+    return {
+        "type": "bar", "orientation": "h", "name": name, "y": list(rows),
+        "x": [round(each, 6) for each in values],
+        "marker": {"color": colour}, "text": [wording.usd(each) for each in values], "textposition": "inside",
+        "insidetextanchor": "middle", "textangle": 0,
+        "hovertemplate": f"%{{y}}, {name}: %{{text}}<extra></extra>",
+    }  # fmt: skip
+
+
+def _takeaway(series: Series, named: bool) -> str:
+    costs = series.totals["costs"]
+    text = f"{series.label}: " if named else ""
+    text += f"{wording.usd(costs['billed_usd'])} in all"
+    for name in series.classes:
+        each = costs["classes"][name]
+        text += f"; {name} used {wording.usd(each['usd'])}"
+        text += f" ({wording.usd(each['per_1000_usd'])} per 1,000 predictions)"
+    return f"{text}; {wording.usd(costs['idle_usd'])} ({wording.percent(costs['idle_share'])}) was idle."

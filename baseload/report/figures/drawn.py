@@ -1,0 +1,22 @@
+"""What a figure function returns."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from baseload.report.style import Figure
+
+
+@dataclass(frozen=True, slots=True)
+class Drawn:
+    """A figure with its words. `takeaways` say what it shows, a sentence a run: its text alternative too."""
+
+    key: str
+    heading: str
+    takeaways: tuple[str, ...]
+    note: str
+    """How to read it: definitions, what was averaged."""
+    figure: Figure | None
+    """None: there is nothing to draw, and the takeaways say so."""
