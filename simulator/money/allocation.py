@@ -22,10 +22,20 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Allocation:
-    """One replication's cost in nano-dollars: by class, and idle by pool."""
+    """One replication's cost in nano-dollars: each pool's by class, and what of it was idle."""
 
-    by_class: dict[str, int]
+    used: dict[str, dict[str, int]]
+    """By pool and class."""
     idle_by_pool: dict[str, int]
+
+    @property
+    def by_class(self) -> dict[str, int]:
+        """What each class used, over all pools."""
+        sums: dict[str, int] = {}
+        for parts in self.used.values():
+            for name, nano in parts.items():
+                sums[name] = sums.get(name, 0) + nano
+        return sums
 
     @property
     def idle(self) -> int:
@@ -41,17 +51,18 @@ def allocate(
 ) -> Allocation:
     """Divide each pool's cost (nano-dollars); `served_items` has a row a class and a column a service."""
     names = [each.name for each in scenario.classes]
-    by_class = dict.fromkeys(names, 0)
+    used: dict[str, dict[str, int]] = {}
     idle_by_pool: dict[str, int] = {}
     for pool, cost in pool_cost.items():
         services = [index for index, each in enumerate(scenario.services) if pool in each.pools]
-        idle_by_pool[pool] = cost
+        used[pool] = dict.fromkeys(names, 0)
         for index in services:
             items: list[int] = served_items[:, index].tolist()
-            used = min(Fraction(utilisation[scenario.services[index].name] or 0), Fraction(1))
+            busy = min(Fraction(utilisation[scenario.services[index].name] or 0), Fraction(1))
             for name, count in zip(names, items, strict=True):
                 # rounded down: what is left of a nano-dollar stays with the idle part
-                part = int(Fraction(cost, len(services)) * used * Fraction(count, max(sum(items), 1)))
-                by_class[name] += part
-                idle_by_pool[pool] -= part
-    return Allocation(by_class, idle_by_pool)
+                used[pool][name] += int(
+                    Fraction(cost, len(services)) * busy * Fraction(count, max(sum(items), 1))
+                )
+        idle_by_pool[pool] = cost - sum(used[pool].values())
+    return Allocation(used, idle_by_pool)

@@ -22,7 +22,6 @@ if TYPE_CHECKING:
 class Unit(StrEnum):
     """What a figure is, and so how it is shown."""
 
-    COUNT = "count"
     RATE = "per_s"
     SHARE = "share"
     SECONDS = "seconds"

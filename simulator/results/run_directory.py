@@ -18,7 +18,7 @@ from simulator.results.run_document import SCHEMA_VERSION, run_document
 from simulator.results.trees import Tree, canonical_json
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
     from pathlib import Path
 
     import pandas as pd
@@ -104,7 +104,7 @@ def write_run(
     *,
     scenario: Scenario,
     digest: str,
-    document: Tree,
+    document: Mapping[str, Any],
     records: Sequence[SeedRecord],
     lines: Sequence[LineItem],
     engine: str,

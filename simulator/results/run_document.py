@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import asdict
 from itertools import groupby
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -23,7 +23,7 @@ from simulator.results.totals import class_totals, measured_s, pool_totals, serv
 from simulator.results.trees import Tree, flatten, mean_tree, rounded
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from scenarios.schema import Scenario
     from simulator.money.bill import LineItem
@@ -41,7 +41,7 @@ def run_document(
     *,
     scenario: Scenario,
     digest: str,
-    document: Tree,
+    document: Mapping[str, Any],
     records: Sequence[SeedRecord],
     lines: Sequence[LineItem],
     engine: str,
@@ -77,7 +77,7 @@ def run_document(
         "description": scenario.metadata.description,
         "labels": scenario.metadata.labels,
         "digest": digest,
-        "document": document,
+        "document": dict(document),
     }
     return {**rounded(results), "scenario": identity}
 
@@ -151,6 +151,7 @@ def _costs(
                 "usd": nano / NANO_USD_PER_USD,
                 "list_usd": listed[name] / NANO_USD_PER_USD,
                 "idle_usd": shares.idle_by_pool[name] / NANO_USD_PER_USD,
+                "classes": {each: part / NANO_USD_PER_USD for each, part in shares.used[name].items()},
                 "instance_hours": hours[name] / NANOSECONDS_PER_HOUR,
             }
             for name, nano in billed.items()
