@@ -15,10 +15,11 @@ from numba import int64
 from simulator.dataplane import draws
 from simulator.dataplane import specification as spec
 from simulator.dataplane.compiled import entry, inlined, outlined
-from simulator.dataplane.memory import ALL, array_at, classes, floats, ints, streams
-from simulator.dataplane.records import BLOCK
+from simulator.dataplane.memory import ALL, array_at, classes, floats, ints, prefetch, routes, rows, streams
+from simulator.dataplane.records import BLOCK, LRU_ENTRY
 
 NEVER = spec.NEVER
+LRU_ENTRY_BYTES = LRU_ENTRY.itemsize
 
 
 @inlined
@@ -233,12 +234,26 @@ def refill(p: Any, s: Any) -> None:
     times = array_at(p.arrival_ns + 8 * BLOCK * s, BLOCK, np.int64)
     class_numbers = array_at(p.arrival_class + 8 * BLOCK * s, BLOCK, np.int64)
     keys = array_at(p.arrival_key + 8 * BLOCK * s, BLOCK, np.int64)
-    for i in range(BLOCK):
-        if times[i] >= NEVER:
-            break
-        c = drawn_class(p, stream, stream.first_id + i)
-        class_numbers[i] = c
-        keys[i] = drawn_key(p, stream, classes(p, c), stream.first_id + i, times[i])
+    n = 0
+    while n < BLOCK and times[n] < NEVER:
+        class_numbers[n] = drawn_class(p, stream, stream.first_id + n)
+        n += 1
+    # A key costs two looks into tables that may be larger than any cache: all of the block's are asked for at once.
+    for i in range(n):
+        cls = classes(p, class_numbers[i])
+        if cls.keyed and cls.key_table >= 0 and stream.row_key_at < 0:
+            slot = draws.alias_slot(draws.hashed(cls.seed_keys, stream.first_id + i, 0), cls.keys)
+            prefetch(p.words + 8 * (cls.key_table + int64(slot)))
+    for i in range(n):
+        key = drawn_key(p, stream, classes(p, class_numbers[i]), stream.first_id + i, times[i])
+        keys[i] = key
+        if key >= 0:
+            prefetch(p.rows + 8 * key)
+    for i in range(n):
+        if keys[i] >= 0 and routes(p, classes(p, class_numbers[i]).route).cache == spec.CACHE_LRU:
+            row = rows(p, keys[i]).value
+            if row >= 0:
+                prefetch(p.lru + LRU_ENTRY_BYTES * row)
 
 
 @entry

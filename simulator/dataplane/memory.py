@@ -11,8 +11,10 @@ from __future__ import annotations
 
 from typing import Any
 
+import llvmlite.ir as ir
 import numpy as np
 from numba import types
+from numba.core import cgutils
 from numba.extending import intrinsic
 from numba.np.arrayobj import populate_array
 from numpy.typing import NDArray
@@ -123,6 +125,21 @@ def array_at(typing_context: Any, address: Any, n: Any, dtype: Any) -> Any:
         return array._getvalue()
 
     return array_type(types.intp, types.intp, dtype), generate
+
+
+@intrinsic  # type: ignore[untyped-decorator] - numba ships no types
+def prefetch(typing_context: Any, address: Any) -> Any:
+    """Ask for the cache line at an address: it will be wanted soon."""
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        word, pointer = ir.IntType(32), ir.IntType(8).as_pointer()
+        function_type = ir.FunctionType(ir.VoidType(), [pointer, word, word, word])
+        function = cgutils.get_or_insert_function(builder.module, function_type, "llvm.prefetch.p0")
+        # Read, keep in every cache level, data cache.
+        builder.call(function, [builder.inttoptr(arguments[0], pointer), word(0), word(3), word(1)])
+        return context.get_dummy_value()
+
+    return types.void(types.intp), generate
 
 
 @inlined
