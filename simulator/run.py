@@ -1,0 +1,168 @@
+"""Run a scenario: the control plane's processes on SimPy, over a data plane that is advanced to each of their
+steps."""
+
+from __future__ import annotations
+
+import os
+import threading
+from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
+from typing import TYPE_CHECKING, Literal, TypeAlias
+
+import simpy
+
+from scenarios.errors import InvalidInput
+from scenarios.units import NANOSECONDS_PER_SECOND, nanoseconds
+from scenarios.unsupported import refuse_unsupported
+from simulator.control.books import Books
+from simulator.control.fleet import Fleet
+from simulator.control.instances import ReplicaNumbers
+from simulator.control.pools import ScheduledPool, kinds, wanted_sizes
+from simulator.control.recorder import Recorder
+from simulator.control.timeline import timeline
+from simulator.dataplane.resolve_fleet import resolve
+from simulator.results.recorded import CLASS_COUNTERS
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Generator, Sequence
+    from typing import Any
+
+    from scenarios.load import LoadedScenario
+    from simulator.dataplane.engine import DataPlane, Logs
+    from simulator.dataplane.specification import Specification
+    from simulator.results.recorded import SeedRecord
+
+Engine: TypeAlias = Literal["kernel", "reference"]
+Progress: TypeAlias = "Callable[[int, float, int], None]"
+"""Called now and then with the seed, the simulated seconds and the first sends so far; what it raises ends
+the run."""
+OnLogs: TypeAlias = "Callable[[int, Logs], None]"
+"""Called at the end of a run with the seed and the log of its requests and batches."""
+
+HEARTBEATS = 1000
+"""Times in a run that the data plane comes back to Python: for the progress bar, and for Ctrl-C."""
+MOST_LOGGED = 20_000_000
+"""Requests that a log may have: it is kept in memory until the end."""
+_SENT = CLASS_COUNTERS.index("sent")
+
+
+def simulate(
+    loaded: LoadedScenario,
+    seed: int | None = None,
+    *,
+    engine: Engine = "kernel",
+    window_s: float | None = None,
+    progress: Progress | None = None,
+    on_logs: OnLogs | None = None,
+) -> SeedRecord:
+    """Run a scenario once and return what was recorded: a function of the scenario and the seed, and of
+    nothing else.
+
+    `seed` is the scenario's own unless given. `window_s` is the time in simulated seconds between visits of
+    Python to the data plane (a thousandth of the run unless given) and changes nothing in the result. With
+    `on_logs`, every request is logged. Raises `Unsupported` for what the engine cannot run and `InvalidInput`
+    for what does not fit.
+    """
+    scenario = loaded.scenario
+    refuse_unsupported(scenario)
+    seed = scenario.run.seed if seed is None else seed
+    end_ns = nanoseconds(scenario.run.duration)
+    edges = timeline(scenario)
+    members = kinds(scenario, seed)
+    plane = _plane(engine, resolve(scenario, loaded.files, seed, log=on_logs is not None))
+
+    env = simpy.Environment()
+    fleet, books, numbers = Fleet(env, plane), Books(env), ReplicaNumbers()
+    recorder = Recorder(env, fleet, plane, books, scenario, edges)
+    for pool, kind in zip(scenario.pools, members, strict=True):
+        env.process(
+            ScheduledPool(env, fleet, books, numbers, kind, wanted_sizes(pool, end_ns)).follow_schedule()
+        )
+    env.process(recorder.tick())
+    window_ns = -(-end_ns // HEARTBEATS) if window_s is None else max(nanoseconds(window_s), 1)
+    env.process(_heartbeat(env, fleet, window_ns, seed, progress, logs=on_logs is not None))
+    env.run(until=end_ns)
+    record = recorder.finish(seed)
+    if progress is not None:
+        progress(seed, end_ns / NANOSECONDS_PER_SECOND, int(record.class_counters[-1, :, _SENT].sum()))
+    if on_logs is not None:
+        on_logs(seed, plane.logs())
+    return record
+
+
+def simulate_many(
+    loaded: LoadedScenario,
+    seeds: Sequence[int],
+    *,
+    threads: int | None = None,
+    engine: Engine = "kernel",
+    progress: Progress | None = None,
+    on_logs: OnLogs | None = None,
+) -> list[SeedRecord]:
+    """Run a scenario once a seed, several at a time, and return the records in the order of the seeds.
+
+    `threads` is as many as there are cores, unless given; the records do not depend on it. `progress` and
+    `on_logs` are called from the threads of the runs. Raises as `simulate`; then, and on Ctrl-C, all runs are
+    stopped first.
+    """
+    threads = min(len(seeds), threads or available_cores())
+    if threads <= 1:
+        return [simulate(loaded, seed, engine=engine, progress=progress, on_logs=on_logs) for seed in seeds]
+    stop = threading.Event()
+
+    def guarded(seed: int, simulated_s: float, sent: int) -> None:
+        if stop.is_set():
+            raise _StoppedError
+        if progress is not None:
+            progress(seed, simulated_s, sent)
+
+    with ThreadPoolExecutor(threads) as pool:
+        runs = [
+            pool.submit(simulate, loaded, seed, engine=engine, progress=guarded, on_logs=on_logs)
+            for seed in seeds
+        ]
+        try:
+            wait(runs, return_when=FIRST_EXCEPTION)
+        finally:
+            if not all(run.done() for run in runs):
+                stop.set()
+                pool.shutdown(cancel_futures=True)
+    failed = [run.exception() for run in runs if not run.cancelled() and run.exception() is not None]
+    for error in failed:
+        if error is not None and not isinstance(error, _StoppedError):
+            raise error
+    return [run.result() for run in runs]
+
+
+def available_cores() -> int:
+    """Cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+class _StoppedError(Exception):
+    """Ends a run whose result nobody waits for."""
+
+
+def _plane(engine: Engine, specification: Specification) -> DataPlane:
+    if engine == "reference":
+        from simulator.dataplane.reference_plane import ReferencePlane  # noqa: PLC0415 - for tests and doubts
+
+        return ReferencePlane(specification)
+    from simulator.dataplane.kernel_plane import KernelPlane  # noqa: PLC0415 - the reference does without
+
+    return KernelPlane(specification)
+
+
+def _heartbeat(
+    env: simpy.Environment, fleet: Fleet, window_ns: int, seed: int, progress: Progress | None, *, logs: bool
+) -> Generator[simpy.Event, Any, None]:
+    """Come back to Python once a window: it cuts nothing, because windows change nothing."""
+    while True:
+        yield env.timeout(window_ns)
+        sent = int(fleet.sync().class_counters[:, _SENT].sum())
+        if logs and sent > MOST_LOGGED:
+            raise InvalidInput(
+                f"a log of more than {MOST_LOGGED:,} requests does not fit into memory: log a shorter run, "
+                "such as with --set run.duration=1h"
+            )
+        if progress is not None:
+            progress(seed, env.now / NANOSECONDS_PER_SECOND, sent)
