@@ -6,6 +6,7 @@ import re
 import shlex
 from dataclasses import dataclass
 from importlib.resources import files
+from pathlib import PurePath
 from typing import TYPE_CHECKING, Any
 
 from baseload.report import tables, wording
@@ -164,8 +165,9 @@ def facts(series: Series) -> list[tuple[str, str]]:
 def command(series: Series) -> str:
     """The command that repeats a run: as it was given, or as it would be."""
     given = series.run.meta.get("command")
-    if isinstance(given, list):
-        return shlex.join(map(str, given))
+    if isinstance(given, list) and given:
+        program, *arguments = map(str, given)
+        return shlex.join([PurePath(program).name, *arguments])  # where it was installed is nobody's business
     if isinstance(given, str):
         return given
     seeds = series.document["seeds"]

@@ -78,7 +78,7 @@ class Run:
             raise InvalidInput(f"{path}: cannot be read: {error}") from None
 
     def frame(self, name: str) -> pd.DataFrame:
-        """One of `TABLES` as a pandas DataFrame, for notebooks (needs the extra `import`)."""
+        """One of `TABLES` as a pandas DataFrame, for notebooks (needs the extra `notebooks`)."""
         frame: pd.DataFrame = self.table(name).to_pandas()
         return frame
 

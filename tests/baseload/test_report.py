@@ -30,7 +30,7 @@ def written(directory, seeds=(1,), rate=0.05, **made):
     return write_run(
         directory, scenario=terms, digest="sha256:1234", document=document(made.get("days", 1)),
         records=records, lines=lines, engine="kernel", versions={"baseload": "0.1.0"},
-        meta={"command": ["baseload", "simulate", "my shop.yaml", "--seed", "1"]},
+        meta={"command": ["/opt/venv/bin/baseload", "simulate", "my shop.yaml", "--seed", "1"]},
     )  # fmt: skip
 
 
@@ -75,6 +75,7 @@ def test_it_says_verdict_cost_assumptions_and_how_to_repeat_it(page):
         "Mon 01 Jan 2024 00:00 UTC",
     ):  # fmt: skip
         assert words in text, words
+    assert "/opt/venv" not in text
 
 
 def test_every_figure_has_a_text_alternative_and_every_table_a_caption(page):

@@ -14,7 +14,8 @@ pytestmark = pytest.mark.browser
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "chrome")
 FLAGS = (
     "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
-    "--disable-component-update", "--disable-background-networking", "--disable-sync", "--disable-extensions", "--disable-dev-shm-usage",
+    "--disable-component-update", "--disable-background-networking", "--disable-sync",
+    "--disable-extensions", "--disable-dev-shm-usage",
     "--host-resolver-rules=MAP * ~NOTFOUND", "--window-size=1200,900", "--virtual-time-budget=20000",
     "--enable-logging=stderr", "--v=0",
 )  # fmt: skip
