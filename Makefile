@@ -19,7 +19,7 @@ PYTEST := $(RUN) pytest -o cache_dir="$(CACHE)/pytest"
 
 .DELETE_ON_ERROR:
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint bench install constraints test-system-packages clean distclean
+.PHONY: help demo test lint bench install readme constraints test-system-packages clean distclean
 
 help: ## list what can be made
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-22s %s\n", $$1, $$2 }' Makefile
@@ -62,6 +62,9 @@ constraints: ## pin the newest versions that fit pyproject.toml (in a venv of it
 		--no-emit-options --no-emit-index-url --no-emit-find-links -o constraints.txt pyproject.toml
 	sed -i -e '/^baseload @/d' -e 's/via baseload, baseload (pyproject.toml)/via baseload (pyproject.toml)/' \
 		constraints.txt
+
+readme: $(READY) ## write what the README's commands print into it
+	$(VENV)/bin/python scripts/console_blocks.py README.md
 
 test-system-packages: ## Chromium and Prometheus for the tests that use them (as root, with apt)
 	@scripts/test-system-packages

@@ -14,11 +14,13 @@ PRODUCT = tuple(f"{package}/" for package in PROJECT["tool"]["mypy"]["packages"]
 MAX_LINES = 400
 WRITTEN_HERE = (".py", ".js", ".css", ".html", ".md", ".toml", ".yaml", ".yml", ".sh", "", ".txt", ".csv")
 
-MACHINE_PATH = re.compile(r"(?<![\w.~/-])/(?:home|root|work|Users)/\w|\.library/")
+MACHINE_PATH = re.compile(r"(?<![\w.~/-])/(?:home|root|work|Users)/\w|[.]library/")
 STUB = re.compile(r"\b(?:raise NotImplementedError|TODO|FIXME|XXX)\b")
 SILENCED = re.compile(
     r"#\s*(?:noqa\b(?::\s*[A-Z]+\d+(?:[,\s]+[A-Z]+\d+)*)?|type:\s*ignore(?:\[[\w, -]+\])?)(?P<rest>.*)$"
 )
+LAZY_IMPORT = "# noqa: PLC0415"
+"""Heavy packages are imported where they are needed: a rule of this house that needs no reason each time."""
 REASON = re.compile(r"\W*\w.*\w{2}")
 
 
@@ -69,7 +71,7 @@ def without_reason(lines):
     """Numbers of the lines that silence a check without a word; the first of a block speaks for the block."""
     reason_stands_at = -1
     for number, line in enumerate(lines, start=1):
-        silenced = SILENCED.search(line)
+        silenced = SILENCED.search(line.replace(LAZY_IMPORT, ""))
         if silenced and (REASON.match(silenced["rest"]) or reason_stands_at == number - 1):
             reason_stands_at = number
         elif silenced:
@@ -85,12 +87,13 @@ def test_a_silenced_check_says_why():
 @pytest.mark.parametrize(
     ("lines", "mute"),
     [
-        (["import x  # noqa: PLC0415 - slow to import"], []),
-        (["import x  # noqa: PLC0415  # slow to import"], []),
-        (["import x  # noqa: PLC0415, E501 (slow to import)", "import y  # noqa: PLC0415"], []),
-        (["import x  # noqa: PLC0415 - slow to import", "", "import y  # noqa: PLC0415"], [3]),
+        (["import x  # noqa: PLC0415"], []),
+        (["import x  # noqa: F401 - for its effect"], []),
+        (["import x  # noqa: F401  # for its effect"], []),
+        (["import x  # noqa: F401, E501 (for its effect)", "import y  # noqa: F401"], []),
+        (["import x  # noqa: F401 - for its effect", "", "import y  # noqa: F401"], [3]),
         (["x = y  # type: ignore[arg-type] - numba ships no types"], []),
-        (["import x  # noqa: PLC0415"], [1]),
+        (["import x  # noqa: F401"], [1]),
         (["import x  # noqa"], [1]),
         (["x = y  # type: ignore[arg-type, misc]"], [1]),
     ],
