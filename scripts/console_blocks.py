@@ -55,11 +55,13 @@ def main() -> None:
     if options != ["--check"]:
         file.write_text(after, encoding="utf-8")
         return
-    difference = difflib.unified_diff(
-        before.splitlines(), after.splitlines(), f"{name} says", "the commands say", lineterm=""
+    difference = list(
+        difflib.unified_diff(
+            before.splitlines(), after.splitlines(), f"{name} says", "the commands say", lineterm=""
+        )
     )
-    print(*(lines := list(difference)), sep="\n")
-    sys.exit(bool(lines))
+    if difference:
+        sys.exit("\n".join(difference))
 
 
 if __name__ == "__main__":
