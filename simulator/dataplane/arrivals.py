@@ -156,10 +156,13 @@ def _from_gaps(p: Any, stream: Any, out: Any) -> None:
 
 
 @outlined
-def fill_times(p: Any, s: Any) -> None:
-    """Draw the next block of a stream's send times; the i-th is that of request `first_id + i`. NEVER: no more."""
+def fill_times(p: Any, s: Any, to: Any) -> None:
+    """Draw the next block of a stream's send times to an address; the i-th is that of request `first_id + i`.
+
+    NEVER: there are no more.
+    """
     stream = streams(p, s)
-    out = array_at(p.arrival_ns + 8 * BLOCK * s, BLOCK, np.int64)
+    out = array_at(to, BLOCK, np.int64)
     stream.first_id = stream.next_id
     stream.position = 0
     if stream.source == spec.FROM_RATE:
@@ -226,14 +229,23 @@ def think_ns(p: Any, stream: Any, ident: Any) -> Any:
     return int64(draws.quantile(array_at(p.floats, ALL, np.float64), stream.think_at, stream.think_n, u) + 0.5)
 
 
+@inlined
+def block_of(address: Any, s: Any) -> Any:
+    """Address of a stream's block (or of one half of the common one)."""
+    return address + 8 * BLOCK * s
+
+
 @outlined
-def refill(p: Any, s: Any) -> None:
-    """Draw the next block of a stream: times, then the class and the key of each."""
-    fill_times(p, s)
+def refill(p: Any, s: Any, times_to: Any, classes_to: Any, keys_to: Any) -> Any:
+    """Draw the next block of a stream to three addresses: times, then the class and the key of each. Returns how many.
+
+    What the keys will need soon is asked for from memory already.
+    """
+    fill_times(p, s, times_to)
     stream = streams(p, s)
-    times = array_at(p.arrival_ns + 8 * BLOCK * s, BLOCK, np.int64)
-    class_numbers = array_at(p.arrival_class + 8 * BLOCK * s, BLOCK, np.int64)
-    keys = array_at(p.arrival_key + 8 * BLOCK * s, BLOCK, np.int64)
+    times = array_at(times_to, BLOCK, np.int64)
+    class_numbers = array_at(classes_to, BLOCK, np.int64)
+    keys = array_at(keys_to, BLOCK, np.int64)
     n = 0
     while n < BLOCK and times[n] < NEVER:
         class_numbers[n] = drawn_class(p, stream, stream.first_id + n)
@@ -254,13 +266,20 @@ def refill(p: Any, s: Any) -> None:
             row = rows(p, keys[i]).value
             if row >= 0:
                 prefetch(p.lru + LRU_ENTRY_BYTES * row)
+    return n
+
+
+@inlined
+def refill_own(p: Any, s: Any) -> Any:
+    """Draw the next block of a stream to its own place."""
+    return refill(p, s, block_of(p.arrival_ns, s), block_of(p.arrival_class, s), block_of(p.arrival_key, s))
 
 
 @entry
 def first_sends(memory: Any, s: int) -> int:
     """`fill_times` for Python: the times are in the table `arrival_ns`; returns the number of the first request."""
     p = memory[0]
-    fill_times(p, s)
+    fill_times(p, s, block_of(p.arrival_ns, s))
     return int64(streams(p, s).first_id)
 
 

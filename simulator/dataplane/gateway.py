@@ -44,7 +44,7 @@ from simulator.dataplane.requests import (
 
 
 @inlined
-def _new_flight(p: Any, r: Any, key: Any) -> Any:
+def new_flight(p: Any, r: Any, key: Any) -> Any:
     """Start a flight for request r's attempt."""
     request = requests(p, r)
     f = p.free_flight
@@ -159,7 +159,7 @@ def enter(p: Any, r: Any, t: Any) -> Any:
         if route.outstanding >= ints(p, route.shed_at + 2 * rule):
             if cls.priority < ints(p, route.shed_at + 2 * rule + 1):
                 return int64(REFUSED)
-    f = _new_flight(p, r, key)
+    f = new_flight(p, r, key)
     join(p, f, r)
     route.outstanding += 1
     if key >= 0 and route.coalesce:
@@ -177,7 +177,7 @@ def fetch_delay_ns(p: Any, f: Any) -> Any:
 
 
 @inlined
-def _target(p: Any, f: Any) -> Any:
+def target_of(p: Any, f: Any) -> Any:
     """The service that a flight goes to next."""
     flight = flights(p, f)
     cls = classes(p, flight.cls)
@@ -266,7 +266,7 @@ def dispatch(p: Any, f: Any, t: Any) -> Any:
             return refusal(LOST)
         flight.redispatched = 1
         count_class(p, flight.cls, REDISPATCHED, 1)
-    s = _target(p, f)
+    s = target_of(p, f)
     flight.service = s
     flight.enqueue_ns = t
     service = services(p, s)

@@ -17,7 +17,7 @@ from simulator.dataplane.arrivals import (
     drawn_difficulty,
     drawn_items,
     drawn_key,
-    refill,
+    refill_own,
     think_ns,
 )
 from simulator.dataplane.batching import BUSY_NS, complete, defer, next_deferred, offer
@@ -94,7 +94,7 @@ def _next_stream(p: Any) -> Any:
     next_s, next_ns = 0, int64(spec.NEVER)
     for s in range(p.streams_n):
         if streams(p, s).position == BLOCK:
-            refill(p, s)
+            refill_own(p, s)
         when = _arrival(p.arrival_ns, s, streams(p, s).position)
         if when < next_ns:
             next_s, next_ns = s, when
@@ -113,7 +113,7 @@ def _give_up(p: Any, r: Any, t: Any) -> None:
 
 
 @inlined
-def _is_short(p: Any) -> Any:
+def is_short(p: Any) -> Any:
     """Whether one more event could need more memory than there is."""
     if p.open_requests == p.room_requests or p.open_flights == p.room_flights:
         return True
@@ -131,7 +131,7 @@ def advance(memory: Any, to_ns: int) -> int:
     next_s = 0
     next_send_ns = int64(-1)
     while True:
-        if _is_short(p):
+        if is_short(p):
             return NEED_ROOM
         station_index = int64(NONE)
         f = int64(NONE)
@@ -288,6 +288,7 @@ def withdraw_queue(memory: Any, station_index: int) -> None:
     station.queued_items = 0
     station.outstanding = 0
     station.timer_ns = -1
+    station.next_ns = spec.NEVER
 
 
 @entry

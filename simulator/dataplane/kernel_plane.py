@@ -8,9 +8,10 @@ import numpy as np
 
 from scenarios.fleet import AddReplica, DrainReplica, KillReplica, ServiceState, Snapshot
 from scenarios.units import NANOSECONDS_PER_SECOND
-from simulator.dataplane import kernel
+from simulator.dataplane import blockwise, kernel
 from simulator.dataplane.engine import Counters, Logs
-from simulator.dataplane.records import FREE, NONE
+from simulator.dataplane.records import BLOCK, FREE, NONE
+from simulator.dataplane.specification import NEVER
 from simulator.dataplane.state import pack
 from simulator.results.recorded import SERVICE_COUNTERS
 
@@ -32,6 +33,7 @@ class KernelPlane:
     """The event-ordered kernel. See `DataPlane` for the calls."""
 
     path = "event-ordered"
+    _handle = staticmethod(kernel.advance)
 
     def __init__(self, specification: Specification) -> None:
         self._spec = specification
@@ -53,7 +55,7 @@ class KernelPlane:
 
     def advance(self, to_ns: int) -> Counters:
         """Handle every event before `to_ns`."""
-        while kernel.advance(self._tables.memory, to_ns) == kernel.NEED_ROOM:
+        while self._handle(self._tables.memory, to_ns) == kernel.NEED_ROOM:
             self._grow(0)
         plane = self._tables
         return Counters(
@@ -162,8 +164,10 @@ class KernelPlane:
             server.station, server.uid, server.number = station, change.replica, number
             server.times_at, server.samples_at = times_at, samples_at
             server.busy, server.accepting, server.live = 0, 1, 1
+            server.finish_ns = server.batch_n = 0
             self._tables.stations[station].idle += 1
             slots.append(slot)
+        self._tables.stations[station].server = slots[0]
         self._slots[change.replica] = slots
         self._stations[change.replica] = station
         return station
@@ -210,9 +214,11 @@ class KernelPlane:
             new = max(16, 2 * old)
             self._resize(stations=new, queues=new)
             self._free_stations = list(range(new - 1, old - 1, -1))
+            self._tables.clock.stations_n = new
         index = self._free_stations.pop()
         station = self._tables.stations[index]
         station.service, station.uid, station.timer_ns, station.live = service, uid, -1, 1
+        station.next_ns = NEVER
         station.idle = station.queued = station.queued_items = station.outstanding = 0
         self._tables.queues[index].head = NONE
         self._tables.queues[index].tail = NONE
@@ -274,13 +280,15 @@ class KernelPlane:
         if needed + 4 > len(plane.heap):
             self._resize(heap=2 * needed + 16)
         if clock.log:
-            if clock.log_n + clock.open_requests + 1 > len(plane.request_log):
+            if clock.log_n + clock.open_requests + 1 > len(plane.request_log) - BLOCK:
                 self._resize(request_log=2 * int(clock.log_n + clock.open_requests) + _FIRST_ROOM)
             if clock.batch_log_n + clock.servers_n + 1 > len(plane.batch_log):
                 self._resize(batch_log=2 * int(clock.batch_log_n + clock.servers_n) + _FIRST_ROOM)
         clock.room_requests, clock.room_flights = len(plane.requests), len(plane.flights)
         clock.room_events, clock.room_log, clock.room_batch_log = (
-            len(plane.heap), len(plane.request_log), len(plane.batch_log)
+            len(plane.heap),
+            len(plane.request_log) - BLOCK,  # a whole block of hits may be logged at once
+            len(plane.batch_log),
         )
 
     def _chain(self, name: str, free: str, link: str) -> None:
@@ -294,3 +302,10 @@ class KernelPlane:
         self._tables.clock[free] = old
 
 
+
+
+class BlockwisePlane(KernelPlane):
+    """The block-wise kernel, for specifications that `reason_against_blocks` has nothing against."""
+
+    path = "block-wise"
+    _handle = staticmethod(blockwise.advance)

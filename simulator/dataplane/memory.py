@@ -50,12 +50,14 @@ CLASS_WIDTH, SERVICE_WIDTH, KINDS = len(CLASS_COUNTERS), len(SERVICE_COUNTERS), 
 CLOCK_FIELDS = (
     "now_ns", "events", "free_request", "open_requests", "free_flight", "open_flights", "log_n", "batch_log_n",
     "pending", "pending_tail", "offered", "log", "servers_n", "streams_n", "services_n", "groups_n", "batch_width",
+    "stations_n", "straddlers", "half", "block_n", "block_at", "ahead_n", "misses_n", "miss_at", "miss_counted",
+    "classes_n",
     "room_requests", "room_flights", "room_events", "room_log", "room_batch_log",
 )  # fmt: skip
 TABLES = (
     "streams", "classes", "routes", "services", "stations", "servers", "requests", "flights", "heap", "lru",
     "request_log", "batch_log", "ints", "floats", "words", "gaps", "doubtful", "arrival_ns", "arrival_class",
-    "arrival_key", "rows", "outcomes", "queues", "groups", "station_servers", "ready", "class_counters",
+    "arrival_key", "block_ns", "block_class", "block_key", "block_who", "misses", "class_hits", "rows", "outcomes", "queues", "groups", "station_servers", "ready", "class_counters",
     "service_counters", "slo_good", "slo_total", "histogram", "batch_sizes", "served_items",
 )  # fmt: skip
 MEMORY = np.dtype([*[(field, "i8") for field in CLOCK_FIELDS], *[(table, "i8") for table in TABLES]])
@@ -281,15 +283,15 @@ def count_service(p: Any, s: Any, counter: Any, n: Any) -> None:
 
 
 @inlined
-def count_latency(p: Any, c: Any, kind: Any, bucket: Any) -> None:
-    """Add one to a latency bucket."""
-    record_at(p.histogram, (c * KINDS + kind) * BUCKETS + bucket, INT).value += 1
+def count_latency(p: Any, c: Any, kind: Any, bucket: Any, n: Any) -> None:
+    """Add n to a latency bucket."""
+    record_at(p.histogram, (c * KINDS + kind) * BUCKETS + bucket, INT).value += n
 
 
 @inlined
-def count_slo(p: Any, slo: Any, good: Any) -> None:
-    """Count a final outcome for an SLO."""
-    record_at(p.slo_total, slo, INT).value += 1
+def count_slo(p: Any, slo: Any, good: Any, n: Any) -> None:
+    """Count n final outcomes for an SLO, so many of them good."""
+    record_at(p.slo_total, slo, INT).value += n
     record_at(p.slo_good, slo, INT).value += good
 
 

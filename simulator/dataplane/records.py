@@ -63,6 +63,7 @@ STATION = np.dtype(
     [
         ("timer_ns", "i8"), ("uid", "i8"), ("service", "i4"), ("servers_at", "i4"), ("servers_n", "i4"), ("idle", "i4"),
         ("queued", "i4"), ("queued_items", "i4"), ("outstanding", "i4"), ("live", "i4"), ("next_offered", "i4"),
+        ("next_ns", "i8"), ("next_straddler", "i4"), ("server", "i4"),
     ]
 )  # fmt: skip
 SERVER = np.dtype(

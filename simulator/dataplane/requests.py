@@ -115,15 +115,23 @@ def forget_deadline(p: Any, r: Any) -> None:
 def _log_outcome(p: Any, r: Any, outcome: Any, end_ns: Any) -> None:
     if p.log:
         request = requests(p, r)
-        row = request_log(p, p.log_n)
-        row.stream = request.stream
-        row.id = request.id
-        row.cls = request.cls
-        row.attempts = request.attempt + 1
-        row.outcome = outcome
-        row.first_ns = request.first_ns
-        row.end_ns = end_ns
-        p.log_n += 1
+        log_row(p, request.stream, request.id, request.cls, request.attempt + 1, outcome, request.first_ns, end_ns)
+
+
+@inlined
+def log_row(
+    p: Any, stream: Any, ident: Any, c: Any, attempts: Any, outcome: Any, first_ns: Any, end_ns: Any
+) -> None:
+    """Add a row to the log of requests, which has room."""
+    row = request_log(p, p.log_n)
+    row.stream = stream
+    row.id = ident
+    row.cls = c
+    row.attempts = attempts
+    row.outcome = outcome
+    row.first_ns = first_ns
+    row.end_ns = end_ns
+    p.log_n += 1
 
 
 @inlined
@@ -138,23 +146,37 @@ def _next_of_user(p: Any, r: Any, end_ns: Any) -> None:
 
 
 @inlined
+def count_answers(p: Any, c: Any, how: Any, latency_ns: Any, n: Any) -> None:
+    """Count n requests that were answered well on their first attempt."""
+    count_class(p, c, how, n)
+    count_class(p, c, LATENCY_NS, latency_ns * n)
+    count_latency(p, c, 0, bucket(latency_ns), n)
+    _count_slos(p, c, latency_ns, n)
+
+
+@inlined
+def _count_slos(p: Any, c: Any, latency_ns: Any, n: Any) -> None:
+    cls = classes(p, c)
+    for each in range(cls.slo_n):
+        good = latency_ns <= ints(p, cls.slo_at + 2 * each + 1)
+        count_slo(p, ints(p, cls.slo_at + 2 * each), int64(good) * n, n)
+
+
+@inlined
 def answer(p: Any, r: Any, end_ns: Any, how: Any) -> None:
     """Final outcome of a logical request: answered well at `end_ns`."""
     request = requests(p, r)
     forget_deadline(p, r)
     latency_ns = end_ns - request.first_ns
     c = request.cls
-    count_class(p, c, how, 1)
-    count_class(p, c, LATENCY_NS, latency_ns)
     if request.attempt == 0:
-        count_latency(p, c, 0, bucket(latency_ns))
+        count_answers(p, c, how, latency_ns, 1)
     else:
-        count_latency(p, c, 1, bucket(latency_ns))
-        count_latency(p, c, 2, bucket(end_ns - request.sent_ns))
-    cls = classes(p, c)
-    for each in range(cls.slo_n):
-        good = latency_ns <= ints(p, cls.slo_at + 2 * each + 1)
-        count_slo(p, ints(p, cls.slo_at + 2 * each), int64(good))
+        count_class(p, c, how, 1)
+        count_class(p, c, LATENCY_NS, latency_ns)
+        count_latency(p, c, 1, bucket(latency_ns), 1)
+        count_latency(p, c, 2, bucket(end_ns - request.sent_ns), 1)
+        _count_slos(p, c, latency_ns, 1)
     _log_outcome(p, r, how, end_ns)
     _next_of_user(p, r, end_ns)
     free_request(p, r)
@@ -186,7 +208,7 @@ def fail_attempt(p: Any, r: Any, t: Any, cause: Any) -> None:
     else:
         count_class(p, c, FAILED + cause, 1)
         for each in range(cls.slo_n):
-            count_slo(p, ints(p, cls.slo_at + 2 * each), 0)
+            count_slo(p, ints(p, cls.slo_at + 2 * each), 0, 1)
         _log_outcome(p, r, FAILED + cause, t)
         _next_of_user(p, r, t)
         free_request(p, r)

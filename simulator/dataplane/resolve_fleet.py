@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from scenarios.schema import BatchLatency, Breaker, Noise, Route, Scenario, Service
+    from scenarios.schema import BatchLatency, Breaker, Cache, Noise, Route, Scenario, Service
 
 _CACHES = {"ttl": spec.CACHE_TTL, "lru": spec.CACHE_LRU, "given": spec.CACHE_GIVEN}
 _SPLITS = {"weighted": spec.SPLIT_WEIGHTED, "difficulty": spec.SPLIT_DIFFICULTY, "cascade": spec.SPLIT_CASCADE}
@@ -78,7 +78,7 @@ def _route(scenario: Scenario, index: int) -> spec.RouteSpec:
         limit_burst_ns=(route.rate_limit.burst - 1) * interval_ns if route.rate_limit else 0,
         validation_ns=duration_quantiles_ns(route.validation),
         cache=_CACHES[cache.kind] if cache else spec.CACHE_NONE,
-        ttl_ns=nanoseconds(cache.ttl) if cache and cache.ttl is not None else spec.NEVER,
+        ttl_ns=_ttl_ns(cache),
         capacity=(cache.capacity or 0) if cache else 0,
         hit_ratio=(cache.hit_ratio or 0.0) if cache else 0.0,
         hit_ns=nanoseconds(cache.hit_latency) if cache else 0,
@@ -91,6 +91,13 @@ def _route(scenario: Scenario, index: int) -> spec.RouteSpec:
         difficulty_below=tuple(target.difficulty_below or 0.0 for target in route.targets[:-1]),
         redispatch=route.redispatch,
     )
+
+
+def _ttl_ns(cache: Cache | None) -> int:
+    """Life of an entry: nothing without a cache, for ever where no ttl is given."""
+    if cache is None:
+        return 0
+    return spec.NEVER if cache.ttl is None else nanoseconds(cache.ttl)
 
 
 def _service(

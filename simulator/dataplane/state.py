@@ -87,6 +87,13 @@ def pack(specification: spec.Specification) -> tuple[Tables, tuple[tuple[tuple[i
         arrival_ns=np.zeros((len(streams), BLOCK), np.int64),
         arrival_class=np.zeros((len(streams), BLOCK), np.int64),
         arrival_key=np.zeros((len(streams), BLOCK), np.int64),
+        # Both halves: the block that is being handled, and the one that is drawn ahead of it.
+        block_ns=np.zeros((2, BLOCK), np.int64),
+        block_class=np.zeros((2, BLOCK), np.int64),
+        block_key=np.zeros((2, BLOCK), np.int64),
+        block_who=np.zeros((2, BLOCK), np.int64),
+        misses=np.zeros(BLOCK + 1, np.int64),
+        class_hits=np.zeros(n_classes, np.int64),
         rows=np.full(keys if needs_rows else 0, NONE, np.int64),
         outcomes=np.zeros(outcomes, np.int8),
         queues=np.zeros((0, PRIORITIES), QUEUE),
@@ -102,10 +109,11 @@ def pack(specification: spec.Specification) -> tuple[Tables, tuple[tuple[tuple[i
         served_items=np.zeros((n_classes, n_services), np.int64),
     )
     clock = tables.clock
-    clock.free_request = clock.free_flight = clock.pending = clock.pending_tail = clock.offered = NONE
+    clock.free_request = clock.free_flight = clock.pending = clock.pending_tail = clock.offered = clock.straddlers = NONE
+    clock.ahead_n = NONE
     clock.log = specification.log
     clock.streams_n, clock.services_n, clock.groups_n = len(streams), n_services, len(timeouts)
-    clock.batch_width = largest_batch + 1
+    clock.batch_width, clock.classes_n = largest_batch + 1, n_classes
     return tables, tuple(times)
 
 

@@ -1,0 +1,124 @@
+"""First sends for the block-wise kernel: blocks in order of time over all streams, drawn one ahead, hits told apart.
+
+Whether a request is a hit can be seen long before its turn where its key's row holds a time `e` at which the answer
+will have been filled: it is one if e <= t < e + ttl, whatever happens in between, for nothing is under way for the
+key until the entry has expired. What is not yet known to be a hit is a *miss*, and is looked at again in its turn.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numba import int64
+
+from simulator.dataplane import specification as spec
+from simulator.dataplane.arrivals import block_of, refill, refill_own
+from simulator.dataplane.compiled import inlined, outlined
+from simulator.dataplane.memory import array_at, classes, count_class, record_at, routes, streams
+from simulator.dataplane.records import BLOCK, INT
+from simulator.dataplane.requests import ATTEMPTS, OK_CACHE, SENT, count_answers, log_row
+
+WHO_SHIFT = 48
+"""A first send is known by its stream (upper bits) and number (lower bits)."""
+WHO_MASK = (1 << WHO_SHIFT) - 1
+
+
+@inlined
+def in_half(address: Any, half: Any, i: Any) -> Any:
+    """Entry i of a half of the common block."""
+    return record_at(address, half * BLOCK + i, INT).value
+
+
+@outlined
+def _draw_half(p: Any, half: Any) -> Any:
+    """Draw the next block into a half. Returns how many first sends it has; fewer than BLOCK: there are no more."""
+    who = array_at(block_of(p.block_who, half), BLOCK, np.int64)
+    if p.streams_n == 1:
+        n = refill(p, 0, block_of(p.block_ns, half), block_of(p.block_class, half), block_of(p.block_key, half))
+        for i in range(BLOCK):
+            who[i] = streams(p, 0).first_id + i
+        return n
+    times = array_at(block_of(p.block_ns, half), BLOCK, np.int64)
+    class_numbers = array_at(block_of(p.block_class, half), BLOCK, np.int64)
+    keys = array_at(block_of(p.block_key, half), BLOCK, np.int64)
+    for i in range(BLOCK):
+        next_s, next_ns = 0, int64(spec.NEVER)
+        for s in range(p.streams_n):
+            if streams(p, s).position == BLOCK:
+                refill_own(p, s)
+            when = in_half(p.arrival_ns, s, streams(p, s).position)
+            if when < next_ns:
+                next_s, next_ns = s, when
+        if next_ns >= spec.NEVER:
+            return i
+        stream = streams(p, next_s)
+        times[i] = next_ns
+        class_numbers[i] = in_half(p.arrival_class, next_s, stream.position)
+        keys[i] = in_half(p.arrival_key, next_s, stream.position)
+        who[i] = (int64(next_s) << WHO_SHIFT) + stream.first_id + stream.position
+        stream.position += 1
+    return int64(BLOCK)
+
+
+@inlined
+def row_answers(row: Any, t: Any, ttl_ns: Any) -> Any:
+    """Whether a row's entry, filled or about to be, answers a request of time t (at t, or when it is filled)."""
+    return (row >= 0) & (t < row + ttl_ns)
+
+
+@outlined
+def open_block(p: Any) -> None:
+    """Make the block that was drawn ahead the present one, draw the next, and tell the present one's hits apart."""
+    if p.ahead_n < 0:
+        p.ahead_n = _draw_half(p, 1 - p.half)
+    p.half = 1 - p.half
+    p.block_n = p.ahead_n
+    p.block_at = 0
+    p.ahead_n = _draw_half(p, 1 - p.half)
+    times = array_at(block_of(p.block_ns, p.half), BLOCK, np.int64)
+    class_numbers = array_at(block_of(p.block_class, p.half), BLOCK, np.int64)
+    keys = array_at(block_of(p.block_key, p.half), BLOCK, np.int64)
+    misses = array_at(p.misses, BLOCK + 1, np.int64)
+    all_rows = p.rows
+    n = 0
+    for i in range(p.block_n):
+        misses[n] = i
+        hit = False
+        if keys[i] >= 0:
+            ttl_ns = routes(p, classes(p, class_numbers[i]).route).ttl_ns
+            row = record_at(all_rows, keys[i], INT).value
+            hit = (row >= 0) & (row <= times[i]) & (times[i] < row + ttl_ns)
+        n += 1 - int64(hit)
+    p.misses_n = n
+    p.miss_at = 0
+    p.miss_counted = 0
+    misses[n] = p.block_n
+
+
+@outlined
+def count_hits(p: Any, before: Any) -> None:
+    """Count the hits among the present block's entries from `block_at` up to `before`; the misses there are done."""
+    class_numbers = array_at(block_of(p.block_class, p.half), BLOCK, np.int64)
+    misses = array_at(p.misses, BLOCK + 1, np.int64)
+    hits = array_at(p.class_hits, p.classes_n, np.int64)
+    m = p.miss_counted
+    for i in range(p.block_at, before):
+        if misses[m] == i:
+            m += 1
+        else:
+            hits[class_numbers[i]] += 1
+            if p.log:
+                who = in_half(p.block_who, p.half, i)
+                t = in_half(p.block_ns, p.half, i)
+                hit_ns = routes(p, classes(p, class_numbers[i]).route).hit_ns
+                log_row(p, who >> WHO_SHIFT, who & WHO_MASK, class_numbers[i], 1, OK_CACHE, t, t + hit_ns)
+    p.miss_counted = m
+    p.block_at = before
+    for c in range(p.classes_n):
+        if hits[c] > 0:
+            count_class(p, c, SENT, hits[c])
+            count_class(p, c, ATTEMPTS, hits[c])
+            count_answers(p, c, OK_CACHE, routes(p, classes(p, c).route).hit_ns, hits[c])
+            hits[c] = 0
+

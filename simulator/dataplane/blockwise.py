@@ -1,0 +1,439 @@
+"""The block-wise kernel: the same rules, several times faster, for the scenarios that allow it (`eligible.py`).
+
+Two things make it fast. Hits are told apart a block at a time (`blocks.py`). And a replica has no events: a batch's
+beginning and end are worked out when somebody looks at the replica, up to the time of looking; a batch that ends
+within the window is *landed* as soon as it begins, answers, time-outs and cache rows with their own times, because
+nothing from outside can come in between. A row may therefore hold a time in the future: what asks for the key before
+then has joined that flight, and gets its answer at that time. Batches that end after the window wait in the list of
+straddlers. What is left to do in order of time: misses, retries and time-outs.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numba import int64, uint64
+
+from simulator.dataplane import draws
+from simulator.dataplane import specification as spec
+from simulator.dataplane.batching import BATCH_ITEMS, BATCH_REQUESTS, BATCHES, BUSY_NS, QUEUE_WAIT_NS, next_deferred
+from simulator.dataplane.blocks import WHO_MASK, WHO_SHIFT, count_hits, in_half, open_block, row_answers
+from simulator.dataplane.cache import EMPTY, flight_row
+from simulator.dataplane.compiled import entry, inlined, outlined
+from simulator.dataplane.events import pop
+from simulator.dataplane.gateway import draw_index, join, leave, new_flight, target_of
+from simulator.dataplane.kernel import DONE, NEED_ROOM, is_short
+from simulator.dataplane.memory import (
+    ALL,
+    array_at,
+    batch_log,
+    classes,
+    count_batch,
+    count_class,
+    count_served,
+    count_service,
+    flights,
+    groups,
+    heap,
+    queues,
+    ready,
+    record_at,
+    requests,
+    routes,
+    rows,
+    servers,
+    services,
+    stations,
+    words,
+)
+from simulator.dataplane.records import INT, NONE, WAITING
+from simulator.dataplane.requests import (
+    ATTEMPTS,
+    LOST,
+    NO_REPLICA,
+    OK_CACHE,
+    OK_COALESCED,
+    OK_MODEL,
+    REDISPATCHED,
+    SENT,
+    TIMEOUT,
+    answer,
+    count_answers,
+    fail_attempt,
+    log_row,
+    new_request,
+    watch_deadline,
+)
+
+NEVER = spec.NEVER
+
+
+@inlined
+def _land(p: Any, f: Any, end_ns: Any) -> None:
+    """A flight's answer is there at `end_ns`: for those still waiting then, and for the cache."""
+    flight = flights(p, f)
+    founder = int64(flight.founder)
+    r = int64(flight.waiters)
+    while r >= 0:
+        request = requests(p, r)
+        after = int64(request.waiter_next)
+        if end_ns <= request.deadline_ns:
+            answer(p, r, end_ns, OK_MODEL if r == founder else OK_COALESCED)
+        else:
+            fail_attempt(p, r, int64(request.deadline_ns), TIMEOUT)
+        r = after
+    if flight.key >= 0:
+        rows(p, flight.key).value = end_ns
+    flight.next = p.free_flight
+    p.free_flight = f
+    p.open_flights -= 1
+
+
+@outlined
+def _land_batch(p: Any, v: Any) -> None:
+    """All flights of a slot's batch land at its end."""
+    server = servers(p, v)
+    count_service(p, stations(p, server.station).service, BUSY_NS, server.finish_ns - server.start_ns)
+    f = int64(server.batch_head)
+    while f >= 0:
+        after = int64(flights(p, f).next)
+        _land(p, f, int64(server.finish_ns))
+        f = after
+
+
+@inlined
+def _next_begin_ns(p: Any, i: Any, free_ns: Any) -> Any:
+    """When a station begins its next batch, as its queue stands: at once if it is full, else after the delay."""
+    station = stations(p, i)
+    service = services(p, station.service)
+    if station.queued == 0:
+        return int64(NEVER)
+    if station.queued >= service.max_requests:
+        return int64(free_ns)
+    return max(int64(free_ns), flights(p, queues(p, i, 0).head).enqueue_ns + service.delay_ns)
+
+
+@outlined
+def _begin(p: Any, i: Any, to_ns: Any) -> None:
+    """The batch that a station begins at its `next_ns`; it lands now if it ends before `to_ns`."""
+    station = stations(p, i)
+    s = int64(station.service)
+    service = services(p, s)
+    v = int64(station.server)
+    server = servers(p, v)
+    begin_ns = int64(station.next_ns)
+    n = min(int64(station.queued), int64(service.max_requests))
+    queue = queues(p, i, 0)
+    head = int64(queue.head)
+    first = flights(p, head)
+    h = draws.hashed(words(p, service.seeds_at + first.stream), first.id, draw_index(first))
+    tables = array_at(p.ints, ALL, np.int64)
+    time_ns = draws.service_time_ns(
+        tables, server.times_at, tables, server.samples_at, n, service.noise, service.noise_parameter, h
+    )
+    f, last, waited_ns, members = head, head, int64(0), uint64(0)
+    for _ in range(n):
+        flight = flights(p, f)
+        waited_ns += begin_ns - flight.enqueue_ns
+        count_served(p, flight.cls, s, 1)
+        if p.log:
+            members = draws.fold(members, flight.stream, flight.id, flight.attempt)
+        last = f
+        f = int64(flight.next)
+    flights(p, last).next = NONE
+    queue.head = f
+    station.queued -= n
+    server.start_ns = begin_ns
+    server.finish_ns = begin_ns + time_ns
+    server.batch_head = head
+    server.batch_n = n
+    station.next_ns = _next_begin_ns(p, i, server.finish_ns)
+    count_service(p, s, BATCHES, 1)
+    count_service(p, s, BATCH_REQUESTS, n)
+    count_service(p, s, BATCH_ITEMS, n)
+    count_service(p, s, QUEUE_WAIT_NS, waited_ns)
+    count_batch(p, s, n)
+    if p.log:
+        row = batch_log(p, p.batch_log_n)
+        row.service = s
+        row.uid = server.uid
+        row.number = server.number
+        row.start_ns = begin_ns
+        row.finish_ns = server.finish_ns
+        row.requests = n
+        row.items = n
+        row.members = members
+        p.batch_log_n += 1
+    if server.finish_ns < to_ns:
+        _land_batch(p, v)
+    else:
+        server.busy = 1
+        station.next_straddler = p.straddlers
+        p.straddlers = i
+
+
+@inlined
+def _look(p: Any, i: Any, t: Any, to_ns: Any) -> None:
+    """Bring a station up to t: begin every batch that begins by then."""
+    while stations(p, i).next_ns <= t:
+        _begin(p, i, to_ns)
+
+
+@inlined
+def _outstanding(p: Any, i: Any, t: Any) -> Any:
+    """Flights waiting or in service at a station that has been brought up to t."""
+    station = stations(p, i)
+    server = servers(p, station.server)
+    return int64(station.queued) + (int64(server.batch_n) if server.finish_ns > t else int64(0))
+
+
+@inlined
+def _choose(p: Any, s: Any, f: Any, t: Any, to_ns: Any) -> Any:
+    """The station of service s that flight f joins, brought up to t."""
+    service = services(p, s)
+    n = int64(service.ready_n)
+    at = int64(service.ready_at)
+    if n == 1:
+        chosen = ready(p, at)
+    elif service.balance == spec.BALANCE_ROUND_ROBIN:
+        chosen = ready(p, at + service.round_robin % n)
+        service.round_robin += 1
+    else:
+        flight = flights(p, f)
+        h = draws.hashed(classes(p, flight.cls).seed_balance, flight.id, draw_index(flight))
+        chosen = ready(p, at + draws.below(h, n))
+        if service.balance == spec.BALANCE_POWER_OF_TWO:
+            other = ready(p, at + draws.below(h << uint64(32), n))
+            if other != chosen:
+                _look(p, other, t, to_ns)
+                _look(p, chosen, t, to_ns)
+                if _outstanding(p, other, t) < _outstanding(p, chosen, t):
+                    chosen = other
+                return chosen
+    _look(p, chosen, t, to_ns)
+    return chosen
+
+
+@inlined
+def _dispatch(p: Any, f: Any, t: Any, to_ns: Any) -> Any:
+    """Send a flight to a queue of its service. Returns NONE, or the cause of its failure."""
+    flight = flights(p, f)
+    if flight.lost:
+        flight.lost = 0
+        if flight.redispatched or routes(p, classes(p, flight.cls).route).redispatch == 0:
+            return int64(LOST)
+        flight.redispatched = 1
+        count_class(p, flight.cls, REDISPATCHED, 1)
+    s = target_of(p, f)
+    service = services(p, s)
+    if service.ready_n == 0:
+        return int64(NO_REPLICA)
+    i = _choose(p, s, f, t, to_ns)
+    station = stations(p, i)
+    flight.service = s
+    flight.station = i
+    flight.enqueue_ns = t
+    flight.next = NONE
+    queue = queues(p, i, 0)
+    free_ns = max(servers(p, station.server).finish_ns, t)
+    if station.queued == 0:
+        queue.head = f
+        station.next_ns = max(free_ns, t + service.delay_ns)
+    else:
+        flights(p, queue.tail).next = f
+    queue.tail = f
+    station.queued += 1
+    if station.queued == service.max_requests:
+        station.next_ns = free_ns
+    return int64(NONE)
+
+
+@outlined
+def _fail_flight(p: Any, f: Any, t: Any, cause: Any) -> None:
+    """A flight has failed, and with it the attempt of everybody who waits for it."""
+    flight = flights(p, f)
+    if flight.key >= 0:
+        rows(p, flight.key).value = EMPTY
+    r = int64(flight.waiters)
+    flight.next = p.free_flight
+    p.free_flight = f
+    p.open_flights -= 1
+    while r >= 0:
+        after = int64(requests(p, r).waiter_next)
+        fail_attempt(p, r, t, cause)
+        r = after
+
+
+@inlined
+def _born(p: Any, who: Any, c: Any, key: Any, t: Any) -> Any:
+    """Record of a first send that must wait for something."""
+    r = new_request(p)
+    request = requests(p, r)
+    request.id = who & WHO_MASK
+    request.stream = who >> WHO_SHIFT
+    request.cls = c
+    request.attempt = 0
+    request.first_ns = t
+    request.sent_ns = t
+    request.key = key
+    request.items = 1
+    request.difficulty = 0.0
+    request.phase = WAITING
+    watch_deadline(p, r)
+    return r
+
+
+@inlined
+def _send(p: Any, r: Any, who: Any, c: Any, key: Any, t: Any, to_ns: Any) -> None:
+    """An attempt at the gateway: a retry (r >= 0) or a first send."""
+    count_class(p, c, ATTEMPTS, 1)
+    if r < 0:
+        count_class(p, c, SENT, 1)
+    else:
+        request = requests(p, r)
+        request.sent_ns = t
+        request.phase = WAITING
+        request.flight = NONE
+        watch_deadline(p, r)
+    row = int64(EMPTY)
+    if key >= 0:
+        row = rows(p, key).value
+        if row < EMPTY:
+            # The flight may have landed by now, if somebody looks.
+            _look(p, int64(flights(p, flight_row(row)).station), t, to_ns)
+            row = rows(p, key).value
+        route = routes(p, classes(p, c).route)
+        if row_answers(row, t, route.ttl_ns):
+            if row <= t:
+                end_ns = t + route.hit_ns
+                how = OK_CACHE
+            else:
+                end_ns = row
+                how = OK_COALESCED
+            timeout_ns = classes(p, c).timeout_ns
+            if how == OK_COALESCED and end_ns - t > timeout_ns:
+                if r < 0:
+                    r = _born(p, who, c, key, t)
+                fail_attempt(p, r, t + timeout_ns, TIMEOUT)
+            elif r < 0:
+                count_answers(p, c, how, end_ns - t, 1)
+                if p.log:
+                    log_row(p, who >> WHO_SHIFT, who & WHO_MASK, c, 1, how, t, end_ns)
+            else:
+                answer(p, r, end_ns, how)
+            return
+    if r < 0:
+        r = _born(p, who, c, key, t)
+    if row < EMPTY:
+        join(p, flight_row(row), r)
+        return
+    f = new_flight(p, r, key)
+    join(p, f, r)
+    if key >= 0:
+        rows(p, key).value = flight_row(f)
+    cause = _dispatch(p, f, t, to_ns)
+    if cause >= 0:
+        _fail_flight(p, f, t, cause)
+
+
+@outlined
+def _land_straddlers(p: Any, to_ns: Any) -> None:
+    """Batches of earlier windows that end in this one."""
+    i = int64(p.straddlers)
+    p.straddlers = NONE
+    while i >= 0:
+        station = stations(p, i)
+        after = int64(station.next_straddler)
+        server = servers(p, station.server)
+        if server.busy:
+            if server.finish_ns < to_ns:
+                server.busy = 0
+                _land_batch(p, int64(station.server))
+            else:
+                station.next_straddler = p.straddlers
+                p.straddlers = i
+        i = after
+
+
+@outlined
+def _close_window(p: Any, to_ns: Any) -> None:
+    """Bring everything up to the end of the window: replicas, and hits not yet counted.
+
+    No batch that begins here can be too late for anybody: every deadline before the end has had its turn.
+    """
+    for i in range(p.stations_n):
+        if stations(p, i).live:
+            _look(p, i, to_ns - 1, to_ns)
+    before = p.block_at
+    while before < p.block_n and in_half(p.block_ns, p.half, before) < to_ns:
+        before += 1
+    if before > p.block_at:
+        count_hits(p, before)
+    p.now_ns = to_ns
+
+
+@outlined
+def _overdue(p: Any, g: Any, t: Any, to_ns: Any) -> None:
+    """The first deadline of a group is t: the request may have its answer already, if somebody looks."""
+    r = int64(groups(p, g).head)
+    request = requests(p, r)
+    f = int64(request.flight)
+    _look(p, int64(flights(p, f).station), t, to_ns)
+    if groups(p, g).head == r and groups(p, g).due_ns == t:
+        leave(p, r)
+        fail_attempt(p, r, t, TIMEOUT)
+
+
+@entry
+def advance(memory: Any, to_ns: int) -> int:
+    """As `kernel.advance`: handle every event before `to_ns`. Returns DONE, or NEED_ROOM."""
+    p = memory[0]
+    p.offered = NONE  # a new replica has a queue of its own, and nothing waits in it
+    _land_straddlers(p, to_ns)
+    while True:
+        if is_short(p):
+            return NEED_ROOM
+        if p.pending >= 0:
+            f = next_deferred(p)
+            cause = _dispatch(p, f, int64(p.now_ns), to_ns)
+            if cause >= 0:
+                _fail_flight(p, f, int64(p.now_ns), cause)
+            continue
+        # The next miss; past the last one of a block that reaches beyond the window there is none before its end.
+        t = int64(NEVER)
+        i = int64(0)
+        if p.miss_at < p.misses_n:
+            i = record_at(p.misses, p.miss_at, INT).value
+            t = in_half(p.block_ns, p.half, i)
+        elif p.block_n > 0 and in_half(p.block_ns, p.half, p.block_n - 1) >= to_ns:
+            t = int64(to_ns)
+        elif p.ahead_n != 0:
+            if p.block_at < p.block_n:
+                count_hits(p, p.block_n)
+            open_block(p)
+            continue
+        retry = p.events > 0 and heap(p, 0).time_ns < t
+        if retry:
+            t = int64(heap(p, 0).time_ns)
+        due = int64(NONE)
+        for g in range(p.groups_n):
+            if groups(p, g).due_ns <= t:
+                # A deadline comes before sends of its time; the first of the document's time-outs before others.
+                if groups(p, g).due_ns < t or due < 0:
+                    t = int64(groups(p, g).due_ns)
+                    due = int64(g)
+        if t >= to_ns:
+            _close_window(p, to_ns)
+            return DONE
+        if due >= 0:
+            _overdue(p, due, t, to_ns)
+        elif retry:
+            r = int64(heap(p, 0).subject)
+            pop(p)
+            request = requests(p, r)
+            _send(p, r, int64(0), int64(request.cls), request.key, t, to_ns)
+        else:
+            p.miss_at += 1
+            c = in_half(p.block_class, p.half, i)
+            _send(p, int64(NONE), in_half(p.block_who, p.half, i), c, in_half(p.block_key, p.half, i), t, to_ns)
