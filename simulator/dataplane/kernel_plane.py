@@ -173,6 +173,8 @@ class KernelPlane:
         return station
 
     def _drain(self, replica: int) -> None:
+        if replica in self._draining:
+            return
         self._draining.add(replica)
         service = self._services[self._replicas[replica].service]
         if service.shared_queue:
