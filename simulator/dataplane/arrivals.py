@@ -192,12 +192,20 @@ def drawn_class(p: Any, stream: Any, ident: Any) -> Any:
 @inlined
 def drawn_key(p: Any, stream: Any, cls: Any, ident: Any, sent_ns: Any) -> Any:
     """Key of a request among the keys of all classes; -1: nobody looks at keys."""
+    return key_of_hash(p, stream, cls, ident, sent_ns, draws.hashed(cls.seed_keys, ident, 0))
+
+
+@inlined
+def key_of_hash(p: Any, stream: Any, cls: Any, ident: Any, sent_ns: Any, h: Any) -> Any:
+    """`drawn_key`, given the hash that it is drawn from."""
     if cls.keyed == 0:
         return int64(-1)
     if stream.row_key_at >= 0:
         return cls.key_offset + ints(p, stream.row_key_at + ident)
-    h = draws.hashed(cls.seed_keys, ident, 0)
-    rank = draws.below(h, cls.keys) if cls.key_table < 0 else draws.aliased(array_at(p.words, ALL, np.uint64), cls.key_table, cls.keys, h)
+    if cls.key_table < 0:
+        rank = draws.below(h, cls.keys)
+    else:
+        rank = draws.aliased(array_at(p.words, ALL, np.uint64), cls.key_table, cls.keys, h)
     if cls.drift_every_ns > 0:
         rank = (rank + (sent_ns // cls.drift_every_ns) * cls.drift_by) % cls.keys
     return cls.key_offset + rank
@@ -236,6 +244,34 @@ def block_of(address: Any, s: Any) -> Any:
 
 
 @outlined
+def _look_ahead(p: Any, s: Any, first: Any) -> None:
+    """Draw the classes and the keys' hashes of the block that begins with request `first`, and ask memory for the
+    entries of the popularity table that they will need: a table of a million keys is in no cache."""
+    stream = streams(p, s)
+    class_numbers = array_at(block_of(p.ahead_class, s), BLOCK, np.int64)
+    hashes = array_at(block_of(p.ahead_hash, s), BLOCK, np.uint64)
+    stream.looked_ahead = first
+    if stream.classes_n == 1 and stream.row_class_at < 0:
+        c = ints(p, stream.classes_at)
+        seed, keys = classes(p, c).seed_keys, classes(p, c).keys
+        table = p.words + 8 * classes(p, c).key_table
+        for i in range(BLOCK):
+            class_numbers[i] = c
+            hashes[i] = draws.hashed(seed, first + i, 0)
+        if classes(p, c).key_table >= 0:
+            for i in range(BLOCK):
+                prefetch(table + 8 * int64(draws.alias_slot(hashes[i], keys)))
+        return
+    n = BLOCK if stream.row_class_at < 0 else min(int64(BLOCK), stream.values_n - first)
+    for i in range(n):
+        class_numbers[i] = drawn_class(p, stream, first + i)
+        cls = classes(p, class_numbers[i])
+        hashes[i] = draws.hashed(cls.seed_keys, first + i, 0)
+        if cls.key_table >= 0:
+            prefetch(p.words + 8 * (cls.key_table + int64(draws.alias_slot(hashes[i], cls.keys))))
+
+
+@outlined
 def refill(p: Any, s: Any, times_to: Any, classes_to: Any, keys_to: Any) -> Any:
     """Draw the next block of a stream to three addresses: times, then the class and the key of each. Returns how many.
 
@@ -243,29 +279,44 @@ def refill(p: Any, s: Any, times_to: Any, classes_to: Any, keys_to: Any) -> Any:
     """
     fill_times(p, s, times_to)
     stream = streams(p, s)
+    first = int64(stream.first_id)
+    if stream.looked_ahead != first:
+        _look_ahead(p, s, first)
     times = array_at(times_to, BLOCK, np.int64)
     class_numbers = array_at(classes_to, BLOCK, np.int64)
     keys = array_at(keys_to, BLOCK, np.int64)
-    n = 0
-    while n < BLOCK and times[n] < NEVER:
-        class_numbers[n] = drawn_class(p, stream, stream.first_id + n)
-        n += 1
-    # A key costs two looks into tables that may be larger than any cache: all of the block's are asked for at once.
+    ahead_class = array_at(block_of(p.ahead_class, s), BLOCK, np.int64)
+    hashes = array_at(block_of(p.ahead_hash, s), BLOCK, np.uint64)
+    n = int64(BLOCK)
+    while n > 0 and times[n - 1] >= NEVER:
+        n -= 1
     for i in range(n):
-        cls = classes(p, class_numbers[i])
-        if cls.keyed and cls.key_table >= 0 and stream.row_key_at < 0:
-            slot = draws.alias_slot(draws.hashed(cls.seed_keys, stream.first_id + i, 0), cls.keys)
-            prefetch(p.words + 8 * (cls.key_table + int64(slot)))
+        class_numbers[i] = ahead_class[i]
+    cls = classes(p, ahead_class[0])
+    if stream.classes_n == 1 and cls.keyed == 0:
+        for i in range(n):
+            keys[i] = -1
+    elif stream.classes_n == 1 and cls.key_table >= 0 and cls.drift_every_ns == 0 and stream.row_key_at < 0:
+        table = array_at(p.words + 8 * cls.key_table, cls.keys, np.uint64)
+        n_keys, offset = cls.keys, cls.key_offset
+        for i in range(n):
+            slot = draws.alias_slot(hashes[i], n_keys)
+            keys[i] = offset + int64(draws.alias_choice(table[slot], slot, hashes[i]))
+    else:
+        for i in range(n):
+            keys[i] = key_of_hash(p, stream, classes(p, ahead_class[i]), first + i, times[i], hashes[i])
+    all_rows = p.rows
     for i in range(n):
-        key = drawn_key(p, stream, classes(p, class_numbers[i]), stream.first_id + i, times[i])
-        keys[i] = key
-        if key >= 0:
-            prefetch(p.rows + 8 * key)
-    for i in range(n):
-        if keys[i] >= 0 and routes(p, classes(p, class_numbers[i]).route).cache == spec.CACHE_LRU:
-            row = rows(p, keys[i]).value
-            if row >= 0:
-                prefetch(p.lru + LRU_ENTRY_BYTES * row)
+        if keys[i] >= 0:
+            prefetch(all_rows + 8 * keys[i])
+    if p.lru_n > 0:
+        for i in range(n):
+            if keys[i] >= 0 and routes(p, classes(p, class_numbers[i]).route).cache == spec.CACHE_LRU:
+                row = rows(p, keys[i]).value
+                if row >= 0:
+                    prefetch(p.lru + LRU_ENTRY_BYTES * row)
+    if n == BLOCK:
+        _look_ahead(p, s, first + BLOCK)
     return n
 
 

@@ -15,7 +15,7 @@ from numba import int64
 from simulator.dataplane import specification as spec
 from simulator.dataplane.arrivals import block_of, refill, refill_own
 from simulator.dataplane.compiled import inlined, outlined
-from simulator.dataplane.memory import array_at, classes, count_class, record_at, routes, streams
+from simulator.dataplane.memory import ALL, array_at, classes, count_class, record_at, routes, streams
 from simulator.dataplane.records import BLOCK, INT
 from simulator.dataplane.requests import ATTEMPTS, OK_CACHE, SENT, count_answers, log_row
 
@@ -36,8 +36,9 @@ def _draw_half(p: Any, half: Any) -> Any:
     who = array_at(block_of(p.block_who, half), BLOCK, np.int64)
     if p.streams_n == 1:
         n = refill(p, 0, block_of(p.block_ns, half), block_of(p.block_class, half), block_of(p.block_key, half))
+        first = streams(p, 0).first_id
         for i in range(BLOCK):
-            who[i] = streams(p, 0).first_id + i
+            who[i] = first + i
         return n
     times = array_at(block_of(p.block_ns, half), BLOCK, np.int64)
     class_numbers = array_at(block_of(p.block_class, half), BLOCK, np.int64)
@@ -80,15 +81,14 @@ def open_block(p: Any) -> None:
     class_numbers = array_at(block_of(p.block_class, p.half), BLOCK, np.int64)
     keys = array_at(block_of(p.block_key, p.half), BLOCK, np.int64)
     misses = array_at(p.misses, BLOCK + 1, np.int64)
-    all_rows = p.rows
+    ttls_ns = array_at(p.class_ttl_ns, p.classes_n, np.int64)
+    # Without a division of cases, so that the look-ups go side by side; a row of nobody's is never a hit.
+    all_rows = array_at(p.rows, ALL, np.int64)
     n = 0
     for i in range(p.block_n):
+        row = all_rows[max(keys[i], 0)]
+        hit = (keys[i] >= 0) & (row >= 0) & (row <= times[i]) & (times[i] < row + ttls_ns[class_numbers[i]])
         misses[n] = i
-        hit = False
-        if keys[i] >= 0:
-            ttl_ns = routes(p, classes(p, class_numbers[i]).route).ttl_ns
-            row = record_at(all_rows, keys[i], INT).value
-            hit = (row >= 0) & (row <= times[i]) & (times[i] < row + ttl_ns)
         n += 1 - int64(hit)
     p.misses_n = n
     p.miss_at = 0
@@ -97,23 +97,37 @@ def open_block(p: Any) -> None:
 
 
 @outlined
+def _log_hits(p: Any, m: Any, before: Any) -> None:
+    """Log the hits from `block_at` up to `before`; `m` is the first miss from there on."""
+    misses = array_at(p.misses, BLOCK + 1, np.int64)
+    for i in range(p.block_at, before):
+        if misses[m] == i:
+            m += 1
+        else:
+            c = in_half(p.block_class, p.half, i)
+            who = in_half(p.block_who, p.half, i)
+            t = in_half(p.block_ns, p.half, i)
+            log_row(p, who >> WHO_SHIFT, who & WHO_MASK, c, 1, OK_CACHE, t, t + routes(p, classes(p, c).route).hit_ns)
+
+
+@outlined
 def count_hits(p: Any, before: Any) -> None:
     """Count the hits among the present block's entries from `block_at` up to `before`; the misses there are done."""
     class_numbers = array_at(block_of(p.block_class, p.half), BLOCK, np.int64)
     misses = array_at(p.misses, BLOCK + 1, np.int64)
     hits = array_at(p.class_hits, p.classes_n, np.int64)
-    m = p.miss_counted
-    for i in range(p.block_at, before):
-        if misses[m] == i:
-            m += 1
-        else:
+    first_miss = p.miss_counted
+    while p.miss_counted < p.misses_n and misses[p.miss_counted] < before:
+        p.miss_counted += 1
+    if p.log:
+        _log_hits(p, first_miss, before)
+    if p.classes_n == 1:
+        hits[0] = before - p.block_at - (p.miss_counted - first_miss)
+    else:
+        for i in range(p.block_at, before):
             hits[class_numbers[i]] += 1
-            if p.log:
-                who = in_half(p.block_who, p.half, i)
-                t = in_half(p.block_ns, p.half, i)
-                hit_ns = routes(p, classes(p, class_numbers[i]).route).hit_ns
-                log_row(p, who >> WHO_SHIFT, who & WHO_MASK, class_numbers[i], 1, OK_CACHE, t, t + hit_ns)
-    p.miss_counted = m
+        for m in range(first_miss, p.miss_counted):
+            hits[class_numbers[misses[m]]] -= 1
     p.block_at = before
     for c in range(p.classes_n):
         if hits[c] > 0:

@@ -51,13 +51,13 @@ CLOCK_FIELDS = (
     "now_ns", "events", "free_request", "open_requests", "free_flight", "open_flights", "log_n", "batch_log_n",
     "pending", "pending_tail", "offered", "log", "servers_n", "streams_n", "services_n", "groups_n", "batch_width",
     "stations_n", "straddlers", "half", "block_n", "block_at", "ahead_n", "misses_n", "miss_at", "miss_counted",
-    "classes_n",
+    "classes_n", "lru_n",
     "room_requests", "room_flights", "room_events", "room_log", "room_batch_log",
 )  # fmt: skip
 TABLES = (
     "streams", "classes", "routes", "services", "stations", "servers", "requests", "flights", "heap", "lru",
     "request_log", "batch_log", "ints", "floats", "words", "gaps", "doubtful", "arrival_ns", "arrival_class",
-    "arrival_key", "block_ns", "block_class", "block_key", "block_who", "misses", "class_hits", "rows", "outcomes", "queues", "groups", "station_servers", "ready", "class_counters",
+    "arrival_key", "ahead_class", "ahead_hash", "block_ns", "block_class", "block_key", "block_who", "misses", "class_hits", "class_ttl_ns", "rows", "outcomes", "queues", "groups", "station_servers", "ready", "class_counters",
     "service_counters", "slo_good", "slo_total", "histogram", "batch_sizes", "served_items",
 )  # fmt: skip
 MEMORY = np.dtype([*[(field, "i8") for field in CLOCK_FIELDS], *[(table, "i8") for table in TABLES]])

@@ -22,7 +22,7 @@ STREAM = np.dtype(
         ("piece", "i8"), ("pieces", "i8"), ("ends_at", "i8"), ("rates_at", "i8"), ("values_at", "i8"), ("values_n", "i8"),
         ("step_ns", "i8"), ("left", "i8"), ("table_at", "i8"), ("table_n", "i8"), ("users", "i8"), ("think_at", "i8"),
         ("think_n", "i8"), ("classes_at", "i8"), ("classes_n", "i8"), ("class_table_at", "i8"), ("row_class_at", "i8"),
-        ("row_key_at", "i8"), ("row_items_at", "i8"), ("first_id", "i8"), ("position", "i8"),
+        ("row_key_at", "i8"), ("row_items_at", "i8"), ("first_id", "i8"), ("position", "i8"), ("looked_ahead", "i8"),
         ("source", "i4"), ("gap_kind", "i4"),
     ]
 )  # fmt: skip

@@ -87,6 +87,8 @@ def pack(specification: spec.Specification) -> tuple[Tables, tuple[tuple[tuple[i
         arrival_ns=np.zeros((len(streams), BLOCK), np.int64),
         arrival_class=np.zeros((len(streams), BLOCK), np.int64),
         arrival_key=np.zeros((len(streams), BLOCK), np.int64),
+        ahead_class=np.zeros((len(streams), BLOCK), np.int64),
+        ahead_hash=np.zeros((len(streams), BLOCK), np.uint64),
         # Both halves: the block that is being handled, and the one that is drawn ahead of it.
         block_ns=np.zeros((2, BLOCK), np.int64),
         block_class=np.zeros((2, BLOCK), np.int64),
@@ -94,6 +96,7 @@ def pack(specification: spec.Specification) -> tuple[Tables, tuple[tuple[tuple[i
         block_who=np.zeros((2, BLOCK), np.int64),
         misses=np.zeros(BLOCK + 1, np.int64),
         class_hits=np.zeros(n_classes, np.int64),
+        class_ttl_ns=np.array([routes[cls.route].ttl_ns for cls in classes], np.int64),
         rows=np.full(keys if needs_rows else 0, NONE, np.int64),
         outcomes=np.zeros(outcomes, np.int8),
         queues=np.zeros((0, PRIORITIES), QUEUE),
@@ -113,6 +116,7 @@ def pack(specification: spec.Specification) -> tuple[Tables, tuple[tuple[tuple[i
     clock.ahead_n = NONE
     clock.log = specification.log
     clock.streams_n, clock.services_n, clock.groups_n = len(streams), n_services, len(timeouts)
+    clock.lru_n = lru_entries
     clock.batch_width, clock.classes_n = largest_batch + 1, n_classes
     return tables, tuple(times)
 
@@ -197,5 +201,5 @@ def _pack_streams(streams: tuple[spec.Stream, ...], pool: Pool) -> Any:
         record.row_class_at = pool.add_ints(stream.row_class) if len(stream.row_class) else -1
         record.row_key_at = pool.add_ints(stream.row_key) if len(stream.row_key) else -1
         record.row_items_at = pool.add_ints(stream.row_items) if len(stream.row_items) else -1
-        record.position = BLOCK
+        record.position, record.looked_ahead = BLOCK, -1
     return packed
