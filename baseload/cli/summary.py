@@ -133,8 +133,8 @@ def failure_table(document: Tree) -> Table:
         *headings,
         "unfinished",
         "attempts",
-        "per request",
-        "failed",
+        "a request",
+        "attempts failed",
     )
     if not any(
         each["failed"] or each["unfinished"] or each["attempts"] > each["sent"] for _, _, each in rows

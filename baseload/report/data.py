@@ -211,7 +211,7 @@ class Latencies:
 def _decoded(table: pa.Table, column: str) -> NDArray[np.object_]:
     """A column of categories as numpy strings: few distinct ones, so codes are looked up, not decoded."""
     chunks = []
-    for chunk in table.column(column).chunks:
+    for chunk in table.column(column).dictionary_encode().chunks:
         names = np.array(chunk.dictionary.to_pylist(), dtype=object)
         chunks.append(names[np.asarray(chunk.indices.to_numpy(zero_copy_only=False), dtype=np.int64)])
     return np.concatenate(chunks) if chunks else np.array([], dtype=object)

@@ -121,6 +121,17 @@ class Facets:
                 "label": {**label, "font": {"size": 11, "color": colour}},
             })  # fmt: skip
 
+    def _shade(self, column: int, until: float, text: str) -> None:
+        """A grey stretch at the beginning of a column's panels: what is drawn there is in no total."""
+        for row in range(self._rows):
+            x, y = self._axis(row, column)
+            label = {"text": text if row == 0 else "", "textposition": "top left", "font": {"size": 10}}
+            self._shapes.append({
+                "type": "rect", "layer": "below", "xref": f"x{x}", "yref": f"y{y} domain",
+                "x0": 0, "x1": until, "y0": 0, "y1": 1,
+                "fillcolor": "rgba(128,138,148,0.16)", "line": {"width": 0}, "label": label,
+            })  # fmt: skip
+
     def heading(self, row: int, text: str, more: str = "", colour: str = "") -> None:
         """A small heading above a row, and a word on it in a colour of its own."""
         top = self._layout[f"yaxis{self._axis(row, 0)[1]}"]["domain"][1]
@@ -150,6 +161,9 @@ class TimeFacets(Facets):
             [each.label for each in series], heights, x_title=f"{self.unit} from the start", hover=hover
         )
         self.x(range=[0, longest / self._size_s], unifiedhovertitle={"text": f"%{{x:.4~g}} {self.unit}"})
+        for column, each in enumerate(series):
+            if each.document["warmup_s"]:
+                self._shade(column, each.document["warmup_s"] / self._size_s, "warm-up")
 
     def at(self, seconds: Floats) -> list[float | None]:
         """Points in time as the axis counts them."""

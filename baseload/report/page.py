@@ -134,7 +134,7 @@ def _p999(latency: Tree) -> str:
 
 def _half_width(document: Tree, path: str, scale: float, unit: str) -> str:
     interval = document["intervals"].get(path)
-    if interval is None:
+    if interval is None or interval["low"] == interval["high"]:
         return ""
     return f" (±{(interval['high'] - interval['low']) / 2 * scale:.2g}{unit})"
 

@@ -104,7 +104,7 @@ def slo_outcome(slo: Tree, totals: Tree) -> str:
         parts.append(
             f"objective met in {count(kept)} of {count(total)} {windows(slo['window_s'], round(total))}"
         )
-    parts.append(f"margin {margin:+.3g} points".replace("-", "−"))
+    parts.append(f"margin {margin:+#.3g} points".replace("-", "−").replace(". p", " p"))
     return "; ".join(parts)
 
 

@@ -173,14 +173,20 @@ def _write_tables(
 ) -> None:
     from simulator.results import tables  # noqa: PLC0415 - imports pyarrow: 0.4 s
 
-    _write_parquet(partial / "timeline.parquet", (tables.timeline_table(scenario, each) for each in records))
-    _write_parquet(partial / "latency.parquet", (tables.latency_table(scenario, each) for each in records))
+    _write_parquet(
+        partial / "timeline.parquet",
+        (part for each in records for part in tables.timeline_tables(scenario, each)),
+    )
+    _write_parquet(
+        partial / "latency.parquet",
+        (part for each in records for part in tables.latency_tables(scenario, each)),
+    )
     _write_parquet(partial / "events.parquet", (tables.events_table(each) for each in records))
     _write_parquet(partial / "costs.parquet", iter([tables.costs_table(scenario, lines)]))
 
 
 def _write_parquet(path: Path, parts: Iterable[pa.Table]) -> None:
-    """One row group a replication: only one is in memory at a time."""
+    """One row group a part: only one is in memory at a time."""
     import pyarrow.parquet as pq  # noqa: PLC0415 - 0.4 s
 
     with path.open("wb") as file:

@@ -22,7 +22,7 @@ from simulator.results.recorded import (
 from simulator.results.totals import LOGICAL
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from numpy.typing import NDArray
 
@@ -31,56 +31,70 @@ if TYPE_CHECKING:
     from simulator.results.recorded import SeedRecord
 
 PERCENTILE_COLUMNS: dict[str, float] = {"p50_s": 0.5, "p95_s": 0.95, "p99_s": 0.99}
-KINDS = ("class", "service", "pool")
+_ROWS_AT_ONCE = 65_536
 LATENCY_METADATA = {"baseload.histogram_scheme": SCHEME}
 COSTS_METADATA = {"baseload.focus_version": FOCUS_VERSION}
 
 
-def timeline_table(scenario: Scenario, record: SeedRecord) -> pa.Table:
-    """One row a class, service or pool and interval: counters over the interval, gauges at its beginning."""
+def timeline_tables(scenario: Scenario, record: SeedRecord) -> Iterator[pa.Table]:
+    """One row a class, service or pool and interval: counters over the interval, gauges at its beginning.
+
+    In tables of some entities each, ordered by entity and time, so that a long run is never whole in memory.
+    """
+    entities = [
+        *(("class", index, each.name) for index, each in enumerate(scenario.classes)),
+        *(("service", index, each.name) for index, each in enumerate(scenario.services)),
+        *(("pool", index, each.name) for index, each in enumerate(scenario.pools)),
+    ]
+    at_once = max(1, _ROWS_AT_ONCE // (len(record.edges_ns) - 1))
+    for first in range(0, len(entities), at_once):
+        yield _timeline_part(record, entities[first : first + at_once])
+
+
+def _timeline_part(record: SeedRecord, entities: Sequence[tuple[str, int, str]]) -> pa.Table:
     edges = record.edges_ns
     intervals = len(edges) - 1
-    names = [[each.name for each in named] for named in (scenario.classes, scenario.services, scenario.pools)]
-    entities = sum(len(each) for each in names)
-    kinds = np.repeat(np.arange(len(KINDS)), [len(each) * intervals for each in names])
+    length = intervals * len(entities)
 
-    def spread(values: NDArray[np.int64], kind: int) -> pa.Array:
-        """(intervals, entities of one kind) as a column of the whole table, null for the other kinds."""
-        of_kind = kinds == kind
-        column = np.zeros(len(kinds), dtype=np.int64)
-        column[of_kind] = values.T.ravel()
-        return numbers(column, of_kind)
+    def column(wanted: str, source: NDArray[np.int64], field: int, *, differences: bool) -> pa.Array:
+        """One counter or gauge of one kind of entity, null for the others."""
+        values, valid = np.zeros(length, dtype=np.int64), np.zeros(length, dtype=np.bool_)
+        for place, (kind, index, _) in enumerate(entities):
+            if kind == wanted:
+                rows = slice(place * intervals, (place + 1) * intervals)
+                figures = source[:, index, field]
+                values[rows] = np.diff(figures) if differences else figures[:-1]
+                valid[rows] = True
+        return numbers(values, valid)
 
+    every = np.repeat(np.arange(len(entities)), intervals)
     columns: dict[str, pa.Array] = {
-        "seed": numbers(np.full(len(kinds), record.seed, dtype=np.int64)),
-        "time_s": numbers(np.tile(edges[:-1] / NANOSECONDS_PER_SECOND, entities)),
-        "duration_s": numbers(np.tile(np.diff(edges) / NANOSECONDS_PER_SECOND, entities)),
-        "kind": categories(kinds, KINDS),
-        "name": categories(
-            np.repeat(np.arange(entities), intervals), [name for each in names for name in each]
-        ),
+        "seed": numbers(np.full(length, record.seed, dtype=np.int64)),
+        "time_s": numbers(np.tile(edges[:-1] / NANOSECONDS_PER_SECOND, len(entities))),
+        "duration_s": numbers(np.tile(np.diff(edges) / NANOSECONDS_PER_SECOND, len(entities))),
+        "kind": categories(every, [kind for kind, _, _ in entities]),
+        "name": categories(every, [name for _, _, name in entities]),
     }
-    for index, counter in enumerate(CLASS_COUNTERS):
-        columns[counter] = spread(np.diff(record.class_counters[:, :, index], axis=0), 0)
-    for index, counter in enumerate(SERVICE_COUNTERS):
-        columns[counter] = spread(np.diff(record.service_counters[:, :, index], axis=0), 1)
-    for index, gauge in enumerate(SERVICE_GAUGES):
-        columns[gauge] = spread(record.service_gauges[:-1, :, index], 1)
-    for index, gauge in enumerate(POOL_GAUGES):
-        columns[gauge] = spread(record.pool_gauges[:-1, :, index], 2)
-    columns |= _percentile_columns(record, len(names[0]), len(kinds))
-    return pa.table(columns)
+    for kind, fields, source, differences in (
+        ("class", CLASS_COUNTERS, record.class_counters, True),
+        ("service", SERVICE_COUNTERS, record.service_counters, True),
+        ("service", SERVICE_GAUGES, record.service_gauges, False),
+        ("pool", POOL_GAUGES, record.pool_gauges, False),
+    ):
+        for index, field in enumerate(fields):
+            columns[field] = column(kind, source, index, differences=differences)
+    return pa.table(columns | _percentile_columns(record, entities))
 
 
-def _percentile_columns(record: SeedRecord, classes: int, length: int) -> dict[str, pa.Array]:
-    """Percentiles of the classes' intervals; all null where histogram windows are not the timeline's
-    intervals."""
-    values = np.full((len(PERCENTILE_COLUMNS), length), np.nan)
+def _percentile_columns(record: SeedRecord, entities: Sequence[tuple[str, int, str]]) -> dict[str, pa.Array]:
+    """Percentiles of the classes' intervals; all null where histogram windows are not the intervals."""
+    intervals = len(record.edges_ns) - 1
+    values = np.full((len(PERCENTILE_COLUMNS), intervals * len(entities)), np.nan)
     if np.array_equal(record.histogram_edges_ns, record.edges_ns):
-        intervals = len(record.edges_ns) - 1
-        for index in range(classes):
-            block = window_percentiles(record, index, list(PERCENTILE_COLUMNS.values()))
-            values[:, index * intervals : (index + 1) * intervals] = block
+        for place, (kind, index, _) in enumerate(entities):
+            if kind == "class":
+                block = window_percentiles(record, index, list(PERCENTILE_COLUMNS.values()))
+                values[:, place * intervals : (place + 1) * intervals] = block
     return {name: numbers(values[row], ~np.isnan(values[row])) for row, name in enumerate(PERCENTILE_COLUMNS)}
 
 
@@ -99,18 +113,22 @@ def window_percentiles(record: SeedRecord, class_index: int, levels: Sequence[fl
     return values
 
 
-def latency_table(scenario: Scenario, record: SeedRecord) -> pa.Table:
-    """One row a filled bucket of a histogram window, class and kind."""
+def latency_tables(scenario: Scenario, record: SeedRecord) -> Iterator[pa.Table]:
+    """One row a filled bucket of a histogram window, class and kind; some rows at a time."""
     sparse, edges_s = record.histogram, record.histogram_edges_ns / NANOSECONDS_PER_SECOND
-    return pa.table({
-        "seed": numbers(np.full(len(sparse.count), record.seed, dtype=np.int64)),
-        "window_start_s": numbers(edges_s[sparse.window]),
-        "window_end_s": numbers(edges_s[sparse.window + 1]),
-        "class": categories(sparse.class_index, [each.name for each in scenario.classes]),
-        "kind": categories(sparse.kind, LATENCY_KINDS),
-        "bucket": numbers(np.asarray(sparse.bucket, dtype=np.int16)),
-        "count": numbers(np.asarray(sparse.count, dtype=np.int64)),
-    }, metadata=LATENCY_METADATA)  # fmt: skip
+    classes = [each.name for each in scenario.classes]
+    for first in range(0, max(len(sparse.count), 1), _ROWS_AT_ONCE):
+        rows = slice(first, first + _ROWS_AT_ONCE)
+        window, count = sparse.window[rows], sparse.count[rows]
+        yield pa.table({
+            "seed": numbers(np.full(len(count), record.seed, dtype=np.int64)),
+            "window_start_s": numbers(edges_s[window]),
+            "window_end_s": numbers(edges_s[window + 1]),
+            "class": categories(sparse.class_index[rows], classes),
+            "kind": categories(sparse.kind[rows], LATENCY_KINDS),
+            "bucket": numbers(np.asarray(sparse.bucket[rows], dtype=np.int16)),
+            "count": numbers(np.asarray(count, dtype=np.int64)),
+        }, metadata=LATENCY_METADATA)  # fmt: skip
 
 
 def events_table(record: SeedRecord) -> pa.Table:

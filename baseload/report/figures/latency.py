@@ -76,7 +76,7 @@ def _scale(drawn: Sequence[Floats], limit: float | None) -> dict[str, object]:
         return {
             "type": "log",
             "tickformat": ".1~s",
-            "dtick": "D1" if finite.max() / finite.min() < 300 else 1,
+            "dtick": "D2" if finite.max() / finite.min() < 300 else 1,
         }
     top = max(float(finite.max()) if len(finite) else 0.0, limit or 0.0)
     return {"tickformat": ".2~s", "range": [0, top * 1.12 or 1]}
