@@ -39,8 +39,8 @@ def run_pytest(tmp_path):
     def run(allowed, tests=TESTS, *options):
         (tmp_path / "conftest.py").write_text(CONFTEST.format(allowed=allowed))
         (tmp_path / "test_some.py").write_text(tests)
-        command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", *options, str(tmp_path)]
-        environment = os.environ | {"PYTHONPATH": str(ROOT), "PYTEST_ADDOPTS": ""}
+        command = [sys.executable, "-m", "pytest", "-q", *options, str(tmp_path)]
+        environment = os.environ | {"PYTHONPATH": str(ROOT), "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"}
         return subprocess.run(
             command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False
         )
@@ -48,16 +48,15 @@ def run_pytest(tmp_path):
     return run
 
 
-@pytest.mark.parametrize("workers", [(), ("-n", "1")], ids=["alone", "xdist"])
-def test_at_hand_skips_pass_and_are_counted(run_pytest, workers):
-    done = run_pytest(None, TESTS, *workers)
+def test_at_hand_skips_pass_and_are_counted(run_pytest):
+    done = run_pytest(None)
     assert done.returncode == 0, done.stdout
     assert "3 × needs a program\n" in done.stdout
     assert "1 × needs a GPU with 80 GiB\n" in done.stdout
     assert "1 passed, 4 skipped, 1 xfailed in" in done.stdout.splitlines()[-1]
 
 
-@pytest.mark.parametrize("workers", [(), ("-n", "1")], ids=["alone", "xdist"])
+@pytest.mark.parametrize("workers", [(), ("-p", "xdist", "-n", "1")], ids=["alone", "xdist"])
 def test_in_ci_only_the_allowed_reasons_pass(run_pytest, workers):
     done = run_pytest(("needs a GPU",), TESTS, *workers)
     assert done.returncode == 1, done.stdout
