@@ -92,7 +92,7 @@ def test_a_silenced_check_says_why():
         (["import x  # noqa: F401  # for its effect"], []),
         (["import x  # noqa: F401, E501 (for its effect)", "import y  # noqa: F401"], []),
         (["import x  # noqa: F401 - for its effect", "", "import y  # noqa: F401"], [3]),
-        (["x = y  # type: ignore[arg-type] - numba ships no types"], []),
+        (["x = y  # type: ignore[arg-type]  # numba ships no types"], []),
         (["import x  # noqa: F401"], [1]),
         (["import x  # noqa"], [1]),
         (["x = y  # type: ignore[arg-type, misc]"], [1]),
