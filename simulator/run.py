@@ -15,6 +15,7 @@ from scenarios.units import NANOSECONDS_PER_SECOND, nanoseconds
 from scenarios.unsupported import refuse_unsupported
 from simulator.control.books import Books
 from simulator.control.fleet import Fleet
+from simulator.control.heartbeat import beat, beat_every
 from simulator.control.instances import ReplicaNumbers
 from simulator.control.pools import ScheduledPool, kinds, wanted_sizes
 from simulator.control.recorder import Recorder
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from scenarios.load import LoadedScenario
-    from simulator.dataplane.engine import DataPlane, Logs
+    from simulator.dataplane.engine import Counters, DataPlane, Logs
     from simulator.dataplane.specification import Specification
     from simulator.results.recorded import SeedRecord
 
@@ -38,8 +39,8 @@ the run."""
 OnLogs: TypeAlias = "Callable[[int, Logs], None]"
 """Called at the end of a run with the seed and the log of its requests and batches."""
 
-HEARTBEATS = 1000
-"""Times in a run that the data plane comes back to Python: for the progress bar, and for Ctrl-C."""
+ATTEMPTS_A_BEAT: dict[Engine, int] = {"kernel": 500_000, "reference": 5_000}
+"""Attempts between two calls of `Progress`: about a tenth of a second."""
 MOST_LOGGED = 20_000_000
 """Requests that a log may have: it is kept in memory until the end."""
 _SENT = CLASS_COUNTERS.index("sent")
@@ -58,9 +59,9 @@ def simulate(
     nothing else.
 
     `seed` is the scenario's own unless given. `window_s` is the time in simulated seconds between visits of
-    Python to the data plane (a thousandth of the run unless given) and changes nothing in the result. With
-    `on_logs`, every request is logged. Raises `Unsupported` for what the engine cannot run and `InvalidInput`
-    for what does not fit.
+    Python to the data plane (often enough for a progress bar, unless given) and changes nothing in the
+    result. With `on_logs`, every request is logged. Raises `Unsupported` for what the engine cannot run and
+    `InvalidInput` for what does not fit.
     """
     scenario = loaded.scenario
     refuse_unsupported(scenario)
@@ -73,17 +74,15 @@ def simulate(
     env = simpy.Environment()
     fleet, books, numbers = Fleet(env, plane), Books(env), ReplicaNumbers()
     recorder = Recorder(env, fleet, plane, books, scenario, edges)
+    report = _reporter(env, seed, progress, logging=on_logs is not None)
     for pool, kind in zip(scenario.pools, members, strict=True):
-        env.process(
-            ScheduledPool(env, fleet, books, numbers, kind, wanted_sizes(pool, end_ns)).follow_schedule()
-        )
+        sizes = wanted_sizes(pool, end_ns)
+        env.process(ScheduledPool(env, fleet, books, numbers, kind, sizes).follow_schedule())
     env.process(recorder.tick())
-    window_ns = -(-end_ns // HEARTBEATS) if window_s is None else max(nanoseconds(window_s), 1)
-    env.process(_heartbeat(env, fleet, window_ns, seed, progress, logs=on_logs is not None))
+    env.process(_heartbeat(env, fleet, end_ns, engine, window_s, report))
     env.run(until=end_ns)
+    report(fleet.sync())
     record = recorder.finish(seed)
-    if progress is not None:
-        progress(seed, end_ns / NANOSECONDS_PER_SECOND, int(record.class_counters[-1, :, _SENT].sum()))
     if on_logs is not None:
         on_logs(seed, plane.logs())
     return record
@@ -152,17 +151,32 @@ def _plane(engine: Engine, specification: Specification) -> DataPlane:
     return KernelPlane(specification)
 
 
-def _heartbeat(
-    env: simpy.Environment, fleet: Fleet, window_ns: int, seed: int, progress: Progress | None, *, logs: bool
-) -> Generator[simpy.Event, Any, None]:
-    """Come back to Python once a window: it cuts nothing, because windows change nothing."""
-    while True:
-        yield env.timeout(window_ns)
-        sent = int(fleet.sync().class_counters[:, _SENT].sum())
-        if logs and sent > MOST_LOGGED:
+def _reporter(
+    env: simpy.Environment, seed: int, progress: Progress | None, *, logging: bool
+) -> Callable[[Counters], None]:
+    """What a heartbeat does: it tells how far the run is, and minds the memory of the log."""
+
+    def report(counters: Counters) -> None:
+        sent = int(counters.class_counters[:, _SENT].sum())
+        if logging and sent > MOST_LOGGED:
             raise InvalidInput(
                 f"a log of more than {MOST_LOGGED:,} requests does not fit into memory: log a shorter run, "
                 "such as with --set run.duration=1h"
             )
         if progress is not None:
             progress(seed, env.now / NANOSECONDS_PER_SECOND, sent)
+
+    return report
+
+
+def _heartbeat(
+    env: simpy.Environment,
+    fleet: Fleet,
+    end_ns: int,
+    engine: Engine,
+    window_s: float | None,
+    report: Callable[[Counters], None],
+) -> Generator[simpy.Event, Any, None]:
+    if window_s is None:
+        return beat(env, fleet, end_ns, ATTEMPTS_A_BEAT[engine], report)
+    return beat_every(env, fleet, max(nanoseconds(window_s), 1), report)

@@ -66,10 +66,11 @@ class Meter:
     def __call__(self, seed: int, simulated_s: float, sent: int) -> None:
         """One run has come this far."""
         with self._lock:
-            if not self._sent:  # the clock starts here: compiling is not simulating
-                self._began_s = self._last_line_s = time.monotonic()
+            is_first = not self._sent
             self._simulated_s[seed], self._sent[seed] = simulated_s, sent
-            if time.monotonic() - self._began_s < SHORT_S:
+            if is_first:  # the clock starts here: compiling is not simulating
+                self._began_s = self._last_line_s = time.monotonic()
+            if is_first or time.monotonic() - self._began_s < SHORT_S:
                 return
             if self._console.is_terminal:
                 self._draw()

@@ -150,7 +150,8 @@ class Instance:
         began_ns = self._env.now
         self._books.ready[self._kind.pool] -= 1
         replicas = [replica.replica for replica in self._replicas]
-        self._books.note("instance-draining", self._name, f"{len(replicas)} replicas")
+        number = f"{len(replicas)} replica{'' if len(replicas) == 1 else 's'}"
+        self._books.note("instance-draining", self._name, number)
         if replicas:
             self._fleet.drain(replicas)
             for poll_ns in self._polls(int(began_ns)):

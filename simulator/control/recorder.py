@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -61,7 +62,7 @@ class Recorder:
         for row, edge_ns in enumerate(self._timeline.edges_ns[:-1].tolist()):
             yield self._env.timeout(edge_ns - self._env.now)
             self._read_counters(row)
-            self._fleet.look(lambda snapshot, row=row: self._read_gauges(row, snapshot))  # type: ignore[misc]
+            self._fleet.look(partial(self._read_gauges, row))
 
     def finish(self, seed: int) -> SeedRecord:
         """Read the last edge, which is now, and return the record."""

@@ -10,7 +10,7 @@ import numpy as np
 
 from scenarios.errors import InvalidInput
 from scenarios.times import MAX_STEPS
-from scenarios.units import NANOSECONDS_PER_SECOND, format_duration, nanoseconds
+from scenarios.units import format_duration, nanoseconds
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -83,8 +83,5 @@ def _interval_ns(scenario: Scenario, end_ns: int, divided_ns: list[int]) -> int:
 
 
 def _histogram_window_ns(interval_ns: int, end_ns: int) -> int:
-    """A whole number of intervals, a round step if possible."""
-    least_ns = max(-(-end_ns // MOST_WINDOWS), interval_ns)
-    steps_ns = [round(step * NANOSECONDS_PER_SECOND) for step in ROUND_STEPS_S]
-    whole = -(-least_ns // interval_ns) * interval_ns
-    return next((step for step in steps_ns if step >= least_ns and step % interval_ns == 0), whole)
+    """The least whole number of intervals that gives few enough windows."""
+    return -(-end_ns // (MOST_WINDOWS * interval_ns)) * interval_ns
