@@ -23,7 +23,7 @@ from simulator.dataplane.cache import EMPTY, flight_row
 from simulator.dataplane.compiled import entry, inlined, outlined
 from simulator.dataplane.events import pop
 from simulator.dataplane.gateway import draw_index, join, leave, new_flight, target_of
-from simulator.dataplane.kernel import DONE, NEED_ROOM, is_short
+from simulator.dataplane.kernel import DONE, NEED_ROOM, slack_of
 from simulator.dataplane.memory import (
     ALL,
     array_at,
@@ -391,9 +391,13 @@ def advance(memory: Any, to_ns: int) -> int:
     p = memory[0]
     p.offered = NONE  # a new replica has a queue of its own, and nothing waits in it
     _land_straddlers(p, to_ns)
+    slack = int64(0)
     while True:
-        if is_short(p):
-            return NEED_ROOM
+        if slack == 0:
+            slack = slack_of(p)
+            if slack == 0:
+                return NEED_ROOM
+        slack -= 1
         if p.pending >= 0:
             f = next_deferred(p)
             cause = _dispatch(p, f, int64(p.now_ns), to_ns)

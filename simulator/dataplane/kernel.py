@@ -22,7 +22,7 @@ from simulator.dataplane.arrivals import (
 )
 from simulator.dataplane.batching import BUSY_NS, complete, defer, next_deferred, offer
 from simulator.dataplane.breaker import note
-from simulator.dataplane.compiled import entry, inlined
+from simulator.dataplane.compiled import entry, inlined, outlined
 from simulator.dataplane.events import fleet_key, pop, push, request_key
 from simulator.dataplane.gateway import dispatch, end_flight, enter, fetch_delay_ns, leave, refusal
 from simulator.dataplane.memory import (
@@ -112,16 +112,16 @@ def _give_up(p: Any, r: Any, t: Any) -> None:
         leave(p, r)
 
 
-@inlined
-def is_short(p: Any) -> Any:
-    """Whether one more event could need more memory than there is."""
-    if p.open_requests == p.room_requests or p.open_flights == p.room_flights:
-        return True
-    if p.events + p.open_requests + p.open_flights + p.servers_n + 4 > p.room_events:
-        return True
-    if p.log == 0:
-        return False
-    return p.log_n + p.open_requests + 1 > p.room_log or p.batch_log_n + p.servers_n + 1 > p.room_batch_log
+@outlined
+def slack_of(p: Any) -> Any:
+    """How many more events there is memory for: each takes at most one request, one flight and one of each log row
+    for every slot; and every open request may at any time want to be retried."""
+    slack = min(p.room_requests - p.open_requests, p.room_flights - p.open_flights)
+    slack = min(slack, (p.room_events - p.events - p.open_requests - p.open_flights - p.servers_n - 4) // 3)
+    if p.log:
+        slack = min(slack, (p.room_log - p.log_n - p.open_requests) // 2)
+        slack = min(slack, (p.room_batch_log - p.batch_log_n) // (p.servers_n + 1))
+    return max(slack, int64(0))
 
 
 @entry
@@ -130,9 +130,13 @@ def advance(memory: Any, to_ns: int) -> int:
     p = memory[0]
     next_s = 0
     next_send_ns = int64(-1)
+    slack = int64(0)
     while True:
-        if is_short(p):
-            return NEED_ROOM
+        if slack == 0:
+            slack = slack_of(p)
+            if slack == 0:
+                return NEED_ROOM
+        slack -= 1
         station_index = int64(NONE)
         f = int64(NONE)
         r = int64(NONE)

@@ -278,14 +278,17 @@ class KernelPlane:
         if clock.open_flights == len(plane.flights):
             self._chain("flights", "free_flight", "next")
         clock.servers_n = len(self._tables.servers)
-        needed = int(clock.events + len(self._tables.requests) + len(self._tables.flights) + clock.servers_n) + extra_events
-        if needed + 4 > len(plane.heap):
-            self._resize(heap=2 * needed + 16)
+        needed = int(clock.events + len(self._tables.requests) + len(self._tables.flights) + clock.servers_n)
+        needed += extra_events + 4
+        if needed + _FIRST_ROOM > len(plane.heap):
+            self._resize(heap=2 * needed + 4 * _FIRST_ROOM)
         if clock.log:
-            if clock.log_n + clock.open_requests + 1 > len(plane.request_log) - BLOCK:
-                self._resize(request_log=2 * int(clock.log_n + clock.open_requests) + _FIRST_ROOM)
-            if clock.batch_log_n + clock.servers_n + 1 > len(plane.batch_log):
-                self._resize(batch_log=2 * int(clock.batch_log_n + clock.servers_n) + _FIRST_ROOM)
+            finished, open_now = int(clock.log_n), int(clock.open_requests)
+            if finished + open_now + BLOCK + _FIRST_ROOM > len(plane.request_log):
+                self._resize(request_log=2 * (finished + open_now + BLOCK) + 4 * _FIRST_ROOM)
+            rows = (int(clock.servers_n) + 1) * _FIRST_ROOM
+            if clock.batch_log_n + rows > len(plane.batch_log):
+                self._resize(batch_log=2 * int(clock.batch_log_n) + 2 * rows)
         clock.room_requests, clock.room_flights = len(plane.requests), len(plane.flights)
         clock.room_events, clock.room_log, clock.room_batch_log = (
             len(plane.heap),

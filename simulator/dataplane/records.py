@@ -13,7 +13,7 @@ NONE = -1
 PRIORITIES = 8
 ATTEMPT_SLOTS = 16
 
-BLOCK = 256
+BLOCK = 128
 """First sends are drawn this many at a time."""
 
 STREAM = np.dtype(
