@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Any
 
 from baseload.report.style import Figure, Trace, numbers
+from scenarios.units import format_duration
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -18,9 +20,25 @@ _LEGEND_LIFT, _HEADING_HEIGHT = 4, 20
 _TIME_UNITS = ((3 * 86_400.0, "days", 86_400.0), (2 * 3600.0, "hours", 3600.0), (0.0, "minutes", 60.0))
 
 
+_MANY_DECADES = 500
+
+
 def time_unit(duration_s: float) -> tuple[str, float]:
     """Name and seconds of the unit that a time axis of this length counts in."""
     return next((name, size) for least, name, size in _TIME_UNITS if duration_s >= least)
+
+
+def log_seconds(low_s: float, high_s: float) -> dict[str, Any]:
+    """Settings of a logarithmic axis of times: 1, 2 and 5 of each decade, or decades only if these are many."""
+    decades = range(math.floor(math.log10(low_s)) - 1, math.ceil(math.log10(high_s)) + 1)
+    steps = (1,) if high_s / low_s > _MANY_DECADES else (1, 2, 5)
+    ticks = [step * 10.0**decade for decade in decades for step in steps]
+    return {
+        "type": "log",
+        "range": [math.log10(low_s), math.log10(high_s)],
+        "tickvals": ticks,
+        "ticktext": [format_duration(tick) for tick in ticks],
+    }
 
 
 class Facets:
@@ -125,7 +143,7 @@ class Facets:
         """A grey stretch at the beginning of a column's panels: what is drawn there is in no total."""
         for row in range(self._rows):
             x, y = self._axis(row, column)
-            label = {"text": text if row == 0 else "", "textposition": "top left", "font": {"size": 10}}
+            label = {"text": text if row == 0 else "", "textposition": "bottom left", "font": {"size": 10}}
             self._shapes.append({
                 "type": "rect", "layer": "below", "xref": f"x{x}", "yref": f"y{y} domain",
                 "x0": 0, "x1": until, "y0": 0, "y1": 1,

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from baseload.report.facets import TimeFacets
+from baseload.report.facets import TimeFacets, log_seconds
 from baseload.report.figures.drawn import Drawn
 from baseload.report.style import LIMIT_COLOUR, numbers
 from scenarios.units import NANOSECONDS_PER_SECOND, format_duration
@@ -55,7 +55,8 @@ def draw(series: Sequence[Series]) -> Drawn:
     promises = {(slo["latency_s"], slo["class"]) for each in series for slo in each.document["slos"].values()}
     for limit, name in sorted(promises):
         facets.limit(limit, LIMIT_COLOUR, f"{name}: {format_duration(limit)}")
-    facets.y(0, "latency", type="log", tickformat=".1~s", ticksuffix="s", dtick=1)
+    top_s = max([float(bands_s[-1]), *(limit * 1.3 for limit, _ in promises)])
+    facets.y(0, "latency", **log_seconds(float(bands_s[0]), top_s))
     return Drawn(
         key="heat",
         heading="Latency heat map",

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from baseload.report import wording
-from baseload.report.facets import TimeFacets
+from baseload.report.facets import TimeFacets, log_seconds
 from baseload.report.figures.drawn import Drawn
 from baseload.report.style import LIMIT_COLOUR, colours, rgba
 from scenarios.units import format_duration
@@ -40,7 +40,7 @@ def draw(series: Sequence[Series]) -> Drawn:
         else:
             facets.limit(slo, LIMIT_COLOUR, row=row)
             facets.heading(row, name, f"– – –  {format_duration(slo)} promised", LIMIT_COLOUR)
-        facets.y(row, "latency", ticksuffix="s", **_scale(drawn, slo))
+        facets.y(row, "latency", **_scale(drawn, slo))
     return Drawn(
         key="latency",
         heading="Latency over time",
@@ -73,13 +73,9 @@ def _limit(series: Sequence[Series], name: str) -> float | None:
 def _scale(drawn: Sequence[Floats], limit: float | None) -> dict[str, object]:
     finite = np.concatenate([values[np.isfinite(values)] for values in drawn]) if drawn else np.array([])
     if len(finite) and finite.min() > 0 and finite.max() / finite.min() > _LOG_FROM:
-        return {
-            "type": "log",
-            "tickformat": ".1~s",
-            "dtick": "D2" if finite.max() / finite.min() < 300 else 1,
-        }
+        return log_seconds(float(finite.min()) / 1.3, max(float(finite.max()), limit or 0.0) * 1.3)
     top = max(float(finite.max()) if len(finite) else 0.0, limit or 0.0)
-    return {"tickformat": ".2~s", "range": [0, top * 1.12 or 1]}
+    return {"tickformat": ".2~s", "ticksuffix": "s", "range": [0, top * 1.12 or 1]}
 
 
 def _takeaway(series: Series, named: bool) -> str:
