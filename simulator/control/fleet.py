@@ -30,6 +30,15 @@ CHANGE, LOOK = EventPriority(2), EventPriority(3)
 """SimPy handles 0 (URGENT) and 1 (NORMAL) of an instant before them."""
 
 
+class Drain:
+    """Replicas of one instance on their way out."""
+
+    def __init__(self, replicas: Iterable[int]) -> None:
+        self.replicas = sorted(replicas)
+        self.left = len(self.replicas)
+        """How many still have something to do."""
+
+
 class Fleet:
     """A data plane that is always advanced to `env.now` before it is read or changed."""
 
@@ -37,9 +46,8 @@ class Fleet:
         self._env = env
         self._plane = plane
         self._added: list[AddReplica] = []
-        self._leaving: list[int] = []
-        self._draining: set[int] = set()
-        self._drained: set[int] = set()
+        self._leaving: list[Drain] = []
+        self._draining: dict[int, Drain] = {}
         self._looked_ns = -1
 
     def sync(self) -> Counters:
@@ -51,18 +59,19 @@ class Fleet:
         self._will_change()
         self._added += replicas
 
-    def drain(self, replicas: Iterable[int]) -> None:
-        """Send replicas no new requests from this instant on; they finish those they have."""
+    def drain(self, replicas: Iterable[int]) -> Drain:
+        """Send an instance's replicas no new requests from this instant on; they finish those they have."""
         self._will_change()
-        self._leaving += replicas
+        self._leaving.append(Drain(replicas))
+        return self._leaving[-1]
 
-    def are_drained(self, replicas: Iterable[int]) -> bool:
-        """Whether draining replicas have nothing left to do."""
-        if self._draining and self._looked_ns != self._env.now:
+    def is_drained(self, drain: Drain) -> bool:
+        """Whether the replicas have nothing left to do. Not to be asked in the instant of `drain`."""
+        if self._looked_ns != self._env.now:
             self.sync()
             self._note_drained()
             self._looked_ns = int(self._env.now)
-        return self._drained.issuperset(replicas)
+        return drain.left == 0
 
     def look(self, see: Callable[[Snapshot], None]) -> None:
         """Call `see` at the end of this instant, after its changes."""
@@ -85,28 +94,28 @@ class Fleet:
 
     def _change(self) -> None:
         self.sync()
+        at_work = self._note_drained()
         if self._added:
             order = sorted(self._added, key=lambda add: (add.service, add.pool, add.instance, add.number))
-            self._note_drained()
             self._plane.apply(order)
-        for replica in sorted(self._leaving):
-            self._drain_one(replica)
+        for drain in sorted(self._leaving, key=lambda drain: drain.replicas):
+            at_work = self._begin(drain, at_work)
         self._added, self._leaving = [], []
         self._looked_ns = -1
 
-    def _drain_one(self, replica: int) -> None:
-        """Drain one replica, and notice if it had nothing to do.
+    def _begin(self, drain: Drain, at_work: int) -> int:
+        """Drain an instance, while `at_work` replicas drain already; return how many do then.
 
-        A data plane forgets drained replicas at its next change: what is drained must be noted before it, and
-        a replica that is idle when it begins to drain is forgotten at once. One at a time, the count gives it
-        away.
+        A data plane forgets drained replicas at its next change. What is drained must be noted before it;
+        and of replicas that are idle when they begin to drain there is only the count to tell: that is why
+        this is done one instance at a time.
         """
-        others = self._note_drained()
-        self._plane.apply([DrainReplica(replica)])
-        self._draining.add(replica)
-        after = self._plane.observe()
-        if sum(service.draining_replicas for service in after.services) == others:
-            self._is_drained(replica)
+        self._plane.apply([DrainReplica(replica) for replica in drain.replicas])
+        after = _draining(self._plane.observe())
+        drain.left = after - at_work
+        if drain.left:
+            self._draining |= dict.fromkeys(drain.replicas, drain)
+        return after
 
     def _note_drained(self) -> int:
         """Note the replicas that are drained; return how many others are still draining."""
@@ -114,9 +123,15 @@ class Fleet:
             return 0
         seen = self._plane.observe()
         for replica in seen.drained:
-            self._is_drained(replica)
-        return sum(service.draining_replicas for service in seen.services) - len(seen.drained)
+            drain = self._draining.pop(replica, None)
+            if drain is None:
+                continue
+            drain.left -= 1
+            if not drain.left:  # those that were idle from the beginning are never reported
+                for other in drain.replicas:
+                    self._draining.pop(other, None)
+        return _draining(seen) - len(seen.drained)
 
-    def _is_drained(self, replica: int) -> None:
-        self._draining.discard(replica)
-        self._drained.add(replica)
+
+def _draining(seen: Snapshot) -> int:
+    return sum(service.draining_replicas for service in seen.services)

@@ -153,10 +153,10 @@ class Instance:
         number = f"{len(replicas)} replica{'' if len(replicas) == 1 else 's'}"
         self._books.note("instance-draining", self._name, number)
         if replicas:
-            self._fleet.drain(replicas)
+            drain = self._fleet.drain(replicas)
             for poll_ns in self._polls(int(began_ns)):
                 yield self._env.timeout(poll_ns - self._env.now)
-                if self._fleet.are_drained(replicas):
+                if self._fleet.is_drained(drain):
                     return
 
     @staticmethod

@@ -223,3 +223,17 @@ def test_usage_is_ordered_and_ends_with_the_run():
     assert all(0 <= life.begin_ns < life.end_ns <= 60 * SECOND for life in record.usage)
     assert isinstance(record.usage[0], Usage)
     assert np.all(record.pool_gauges[:, :, READY] <= record.pool_gauges[:, :, PAID])
+
+
+@pytest.mark.parametrize("engine", ["kernel", "reference"])
+def test_an_instance_with_several_replicas_is_gone_when_the_last_of_them_is_drained(engine):
+    changed = one_pool(rate="3/s", latency="900ms", size=2, schedule=steps(("50500ms", 1)))
+    changed["services"][0]["replicas_per_instance"] = 4
+    changed["services"][0]["balancing"] = "random"
+    logs = []
+    record = simulate(load(changed), engine=engine, on_logs=lambda _, log: logs.append(log.batches))
+    (gone_s,) = [life[3] for life in lives(record) if life[1] == 1]
+    uids = [ReplicaNumbers().take("gpu", 1, number) for number in range(4)]
+    ends_ns = [int(logs[0][logs[0]["uid"] == uid]["finish_ns"].max()) for uid in uids]
+    assert min(ends_ns) < 50.5 * SECOND < max(ends_ns), "some are idle, some are at work"
+    assert gone_s == -(-max(ends_ns) // SECOND)
