@@ -146,9 +146,9 @@ def _plane(engine: Engine, specification: Specification) -> DataPlane:
         from simulator.dataplane.reference_plane import ReferencePlane  # noqa: PLC0415 - for tests and doubts
 
         return ReferencePlane(specification)
-    from simulator.dataplane.kernel_plane import KernelPlane  # noqa: PLC0415 - the reference does without
+    from simulator.dataplane.kernel_plane import kernel_plane  # noqa: PLC0415 - the reference does without
 
-    return KernelPlane(specification)
+    return kernel_plane(specification)
 
 
 def _reporter(

@@ -9,6 +9,7 @@ import numpy as np
 from scenarios.fleet import AddReplica, DrainReplica, KillReplica, ServiceState, Snapshot
 from scenarios.units import NANOSECONDS_PER_SECOND
 from simulator.dataplane import blockwise, kernel
+from simulator.dataplane.eligible import reason_against_blocks
 from simulator.dataplane.engine import Counters, Logs
 from simulator.dataplane.records import BLOCK, FREE, NONE
 from simulator.dataplane.specification import NEVER
@@ -314,3 +315,10 @@ class BlockwisePlane(KernelPlane):
 
     path = "block-wise"
     _handle = staticmethod(blockwise.advance)
+
+
+def kernel_plane(specification: Specification) -> KernelPlane:
+    """Return the faster of the two kernels that can run a specification."""
+    if reason_against_blocks(specification) is None:
+        return BlockwisePlane(specification)
+    return KernelPlane(specification)
