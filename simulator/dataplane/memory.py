@@ -9,6 +9,8 @@ plain Python (the mutation tests do) they do check them.
 
 from __future__ import annotations
 
+import contextlib
+import mmap
 from typing import Any
 
 import llvmlite.ir as ir
@@ -68,6 +70,24 @@ ALL = 1 << 40
 _NOTHING = np.zeros(4096, np.int8)
 
 
+_HUGE_PAGE = 1 << 21
+
+
+def _on_huge_pages(array: NDArray[Any]) -> NDArray[Any]:
+    """A copy of a large table on huge pages, if the system has them.
+
+    A table of a million keys spans thousands of ordinary pages, more than a core keeps addresses of: every other
+    look-up would wait for a page walk as well as for memory.
+    """
+    space = mmap.mmap(-1, array.nbytes + 2 * _HUGE_PAGE)
+    with contextlib.suppress(AttributeError, OSError):  # not Linux, or a kernel without them
+        space.madvise(mmap.MADV_HUGEPAGE)
+    start = -np.frombuffer(space, np.int8).ctypes.data % _HUGE_PAGE
+    copy = np.frombuffer(space, array.dtype, array.size, start).reshape(array.shape)
+    copy[...] = array
+    return copy
+
+
 class Tables:
     """The kernel's tables by name, and the record of their addresses (`memory[0]`)."""
 
@@ -85,6 +105,8 @@ class Tables:
         """Put tables where compiled code finds them; records become readable by attribute in Python too."""
         for name, array in arrays.items():
             kept = np.ascontiguousarray(array)
+            if kept.nbytes >= _HUGE_PAGE:
+                kept = _on_huge_pages(kept)
             self._arrays[name] = kept.view(np.recarray) if kept.dtype.fields else kept
             # An empty array has no address that compiled code may look at.
             self.memory[0][name] = kept.ctypes.data if kept.size else _NOTHING.ctypes.data
