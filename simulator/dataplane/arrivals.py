@@ -327,7 +327,7 @@ def refill_own(p: Any, s: Any) -> Any:
 
 
 @entry
-def first_sends(memory: Any, s: int) -> int:
+def first_sends(memory: Any, s: int) -> Any:
     """`fill_times` for Python: the times are in the table `arrival_ns`; returns the number of the first request."""
     p = memory[0]
     fill_times(p, s, block_of(p.arrival_ns, s))
@@ -346,8 +346,7 @@ def attributes(memory: Any, s: int, ident: int, sent_ns: int) -> tuple[int, int,
 
 
 @entry
-def user_think_ns(memory: Any, s: int, ident: int) -> int:
+def user_think_ns(memory: Any, s: int, ident: int) -> Any:
     """`think_ns` for Python."""
     p = memory[0]
-    value: int = think_ns(p, streams(p, s), ident)
-    return value
+    return think_ns(p, streams(p, s), ident)

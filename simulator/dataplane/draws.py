@@ -36,7 +36,7 @@ def named_seed(seed: int, name: str) -> np.uint64:
     return np.uint64(int.from_bytes(digest, "little"))
 
 
-@intrinsic  # type: ignore[untyped-decorator] - numba ships no types
+@intrinsic  # type: ignore[untyped-decorator]  # numba ships no types
 def _bits_of(typing_context: Any, x: Any) -> Any:
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         return builder.bitcast(arguments[0], ir.IntType(64))
@@ -44,7 +44,7 @@ def _bits_of(typing_context: Any, x: Any) -> Any:
     return types.uint64(types.float64), generate
 
 
-@intrinsic  # type: ignore[untyped-decorator] - numba ships no types
+@intrinsic  # type: ignore[untyped-decorator]  # numba ships no types
 def _double_of(typing_context: Any, x: Any) -> Any:
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         return builder.bitcast(arguments[0], ir.DoubleType())

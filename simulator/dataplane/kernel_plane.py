@@ -114,7 +114,7 @@ class KernelPlane:
     def busy_ns(self) -> NDArray[np.int64]:
         """Time with a batch in service, by service."""
         plane = self._tables
-        busy = plane.service_counters[:, _BUSY_NS].copy()
+        busy: NDArray[np.int64] = plane.service_counters[:, _BUSY_NS].copy()
         for server in plane.servers[plane.servers.busy == 1]:
             busy[plane.stations[server.station].service] += plane.clock.now_ns - server.start_ns
         return busy

@@ -117,7 +117,7 @@ class Tables:
         return self.memory[0]
 
 
-@intrinsic  # type: ignore[untyped-decorator] - numba ships no types
+@intrinsic  # type: ignore[untyped-decorator]  # numba ships no types
 def record_at(typing_context: Any, address: Any, index: Any, dtype: Any) -> Any:
     """The index-th record of the table at an address."""
     record = dtype.dtype
@@ -130,7 +130,7 @@ def record_at(typing_context: Any, address: Any, index: Any, dtype: Any) -> Any:
     return record(types.intp, types.intp, dtype), generate
 
 
-@intrinsic  # type: ignore[untyped-decorator] - numba ships no types
+@intrinsic  # type: ignore[untyped-decorator]  # numba ships no types
 def array_at(typing_context: Any, address: Any, n: Any, dtype: Any) -> Any:
     """The n numbers at an address as an array: for loops that should become vector instructions."""
     array_type = types.Array(dtype.dtype, 1, "C")
@@ -151,7 +151,7 @@ def array_at(typing_context: Any, address: Any, n: Any, dtype: Any) -> Any:
     return array_type(types.intp, types.intp, dtype), generate
 
 
-@intrinsic  # type: ignore[untyped-decorator] - numba ships no types
+@intrinsic  # type: ignore[untyped-decorator]  # numba ships no types
 def prefetch(typing_context: Any, address: Any) -> Any:
     """Ask for the cache line at an address: it will be wanted soon."""
 

@@ -87,7 +87,7 @@ class Reference:
 
     def born(self, stream: spec.Stream, ident: int) -> Request:
         """Return a logical request with its class, key, items and difficulty."""
-        now = int(self.env.now)
+        now = self.env.now_ns
         c, key, items, difficulty = arrivals.attributes(self.tables.memory, stream.index, ident, now)
         request = Request(stream, ident, self.spec.classes[c], now)
         request.key, request.items, request.difficulty = key, items, difficulty
@@ -100,7 +100,7 @@ class Reference:
         self.budgets[cls.index].earn()
         while True:
             outcome = yield from self.attempt(request)
-            now = int(self.env.now)
+            now = self.env.now_ns
             if outcome in ("model", "coalesced", "cache"):
                 end_ns = now + (self.spec.routes[cls.route].hit_ns if outcome == "cache" else 0)
                 self.recorder.answered(request, outcome, end_ns)
@@ -123,7 +123,7 @@ class Reference:
         """One attempt through the gateway. Returns how it ended."""
         env, cls = self.env, request.cls
         route = self.spec.routes[cls.route]
-        request.sent_ns = now = int(env.now)
+        request.sent_ns = now = env.now_ns
         self.recorder.count(cls, "attempts")
         deadline = env.event()
         if cls.timeout_ns < spec.NEVER:
@@ -167,7 +167,7 @@ class Reference:
         """Whether the response cache answers."""
         if route.cache == spec.CACHE_GIVEN:
             return draws.draw_unit(request.cls.seeds[spec.FOR_HIT], request.id) < route.hit_ratio
-        return request.key >= 0 and self.caches[route.index].hit(request.key, int(self.env.now))
+        return request.key >= 0 and self.caches[route.index].hit(request.key, self.env.now_ns)
 
     def new_flight(self, request: Request, route: spec.RouteSpec, founder: Waiter) -> Flight:
         """Start the work that a request asks for."""
@@ -186,19 +186,19 @@ class Reference:
 
     def fly(self, flight: Flight, route: spec.RouteSpec) -> Generator[Event, Any, None]:
         """Fetch the features, then go to the service."""
-        ready_ns = int(self.env.now) + self.fetch_ns(flight, route)
+        ready_ns = self.env.now_ns + self.fetch_ns(flight, route)
         yield self.env.at(ready_ns, FETCHED, flight.stream, flight.id, flight.attempt)
         self.dispatch(flight)
 
     def dispatch(self, flight: Flight) -> None:
         """Send a flight to the queue of a replica of its service."""
         service = self.spec.services[self.target(flight)]
-        flight.service, flight.enqueued_ns = service.index, int(self.env.now)
+        flight.service, flight.enqueued_ns = service.index, self.env.now_ns
         stations = self.ready[service.index]
         if not stations:
             return self.fail(flight, "no_replica")
         flight.noted = False
-        epoch = self.breakers[service.index].admit(int(self.env.now))
+        epoch = self.breakers[service.index].admit(self.env.now_ns)
         if epoch is None:
             return self.fail(flight, "breaker_open")
         flight.probe_epoch = epoch
@@ -237,7 +237,7 @@ class Reference:
         """Tell the breaker how a flight's call went: the first word counts."""
         if not flight.noted:
             flight.noted = True
-            now = int(self.env.now)
+            now = self.env.now_ns
             self.breakers[flight.service].note(
                 now, ok=ok, latency_ns=now - flight.enqueued_ns, epoch=flight.probe_epoch
             )
@@ -268,7 +268,7 @@ class Reference:
             waiter.reply.succeed("model" if waiter is flight.founder else "coalesced")
         self.end(flight)
         if flight.key >= 0:
-            self.caches[route.index].fill(flight.key, int(self.env.now))
+            self.caches[route.index].fill(flight.key, self.env.now_ns)
         return True
 
     def flight_expired(self, flight: Flight) -> None:
@@ -282,7 +282,7 @@ class Reference:
 
     def batch_done(self, station: Station, slot: Slot) -> None:
         """Count a batch that ends now."""
-        self.recorder.busy(station.service, int(self.env.now) - slot.started_ns)
+        self.recorder.busy(station.service, self.env.now_ns - slot.started_ns)
 
     def lost(self, flights: list[Flight]) -> None:
         """A replica is gone: its flights are sent once more, or fail."""

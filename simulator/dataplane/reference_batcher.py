@@ -108,7 +108,7 @@ class Station:
 
     def join(self, flight: Flight) -> None:
         """Queue a flight behind those of its priority and above."""
-        flight.enqueued_ns = self.env.now
+        flight.enqueued_ns = self.env.now_ns
         flight.has_been_queued = True
         place = len(self.queue)
         while place > 0 and self.queue[place - 1].cls.priority < flight.cls.priority:
@@ -158,7 +158,7 @@ class Station:
         if n == 0:
             return 0
         oldest = min(flight.enqueued_ns for flight in self.queue)
-        exceeded = s.delay_ns > 0 and self.env.now - oldest >= s.delay_ns
+        exceeded = s.delay_ns > 0 and self.env.now_ns - oldest >= s.delay_ns
         if best and not exceeded:
             return best
         if full or items >= largest_preferred or n == s.max_requests or exceeded or s.delay_ns == 0:
@@ -175,15 +175,15 @@ class Station:
 
     def begin(self, slot: Slot, batch: list[Flight]) -> None:
         """Put a batch into a slot and count it."""
-        slot.batch, slot.started_ns = batch, self.env.now
+        slot.batch, slot.started_ns = batch, self.env.now_ns
         s, items = self.service, sum(flight.items for flight in batch)
         first = batch[0]
         time_ns = draws.draw_service_time_ns(
             slot.times.offset, slot.times.samples_ns, items, s.noise, s.noise_parameter, s.seeds[first.stream],
             first.id, first.draw_index,
         )  # fmt: skip
-        self.host.batch_begun(self, slot, batch, items, self.env.now + time_ns)
-        self.env.process(self.serve(slot, batch, self.env.now + time_ns))
+        self.host.batch_begun(self, slot, batch, items, self.env.now_ns + time_ns)
+        self.env.process(self.serve(slot, batch, self.env.now_ns + time_ns))
 
     def serve(self, slot: Slot, batch: list[Flight], finish_ns: int) -> Generator[Event, Any, None]:
         """One batch's time in service, and what follows."""

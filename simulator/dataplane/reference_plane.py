@@ -89,7 +89,7 @@ class ReferencePlane:
                 )
             )
         drained = tuple(uid for uid in sorted(self._draining) if self._is_empty(uid))
-        return Snapshot(self._run.env.now / NANOSECONDS_PER_SECOND, tuple(services), drained)
+        return Snapshot(self._run.env.now_ns / NANOSECONDS_PER_SECOND, tuple(services), drained)
 
     def busy_ns(self) -> NDArray[np.int64]:
         """Time with a batch in service, by service."""
@@ -97,7 +97,7 @@ class ReferencePlane:
         for uid in self._replicas:
             for slot in self._slots(uid):
                 if slot.batch is not None:
-                    busy[self._service(uid).index] += self._run.env.now - slot.started_ns
+                    busy[self._service(uid).index] += self._run.env.now_ns - slot.started_ns
         return busy
 
     def unfinished(self) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
@@ -106,7 +106,7 @@ class ReferencePlane:
         by_class = [sum(cls is each for each, _ in still_open) for cls in self._spec.classes]
         late = [
             sum(
-                cls.index == slo.request_class and self._run.env.now - first_ns > slo.latency_ns
+                cls.index == slo.request_class and self._run.env.now_ns - first_ns > slo.latency_ns
                 for cls, first_ns in still_open
             )
             for slo in self._spec.slos

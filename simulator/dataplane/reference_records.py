@@ -80,7 +80,7 @@ class Recorder:
         self.count(request.cls, f"failed_{cause}")
         for slo in request.cls.slos:
             self.counters.slo_total[slo] += 1
-        self._close(request, f"failed_{cause}", int(self.env.now))
+        self._close(request, f"failed_{cause}", self.env.now_ns)
 
     def _observe(self, cls: RequestClassSpec, kind: str, latency_ns: int) -> None:
         bucket = int(np.searchsorted(_EDGES, latency_ns, side="right")) - 1
@@ -93,7 +93,7 @@ class Recorder:
 
     def batch_begun(self, service: ServiceSpec, slot: Slot, batch: list[Flight], items: int, finish_ns: int) -> None:
         """Record the begin of a batch."""
-        now = int(self.env.now)
+        now = self.env.now_ns
         self.count_service(service.index, "batches")
         self.count_service(service.index, "batch_requests", len(batch))
         self.count_service(service.index, "batch_items", items)

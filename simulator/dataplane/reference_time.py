@@ -24,13 +24,20 @@ AT_ONCE = (0,)
 class OrderedEnvironment(simpy.Environment):
     """An environment whose clock counts whole nanoseconds and whose ties follow the table."""
 
+    _queue: list[Any]
+
+    @property
+    def now_ns(self) -> int:
+        """The time: SimPy's `now`, which may be any number, as the whole one that it is here."""
+        return int(self._now)
+
     def schedule(self, event: Event, priority: Any = AT_ONCE, delay: SimTime = 0) -> None:
         """Schedule an event; whatever has no place in the table happens at once."""
-        heappush(self._queue, (self._now + delay, AT_ONCE, next(self._eid), event))  # type: ignore[arg-type]
+        heappush(self._queue, (self._now + delay, AT_ONCE, next(self._eid), event))
 
     def settle(self) -> None:
         """Handle what follows at once from a change made from outside."""
-        while self._queue and self._queue[0][0] == self._now and self._queue[0][1] == AT_ONCE:
+        while self._queue and self._queue[0][:2] == (self._now, AT_ONCE):
             self.step()
 
     def at(self, time_ns: int, kind: int, *name: int) -> Event:
@@ -38,5 +45,5 @@ class OrderedEnvironment(simpy.Environment):
         event = Event(self)
         event._ok = True
         event._value = None
-        heappush(self._queue, (time_ns, (kind, *name), next(self._eid), event))  # type: ignore[arg-type]
+        heappush(self._queue, (time_ns, (kind, *name), next(self._eid), event))
         return event

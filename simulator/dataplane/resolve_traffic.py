@@ -91,7 +91,7 @@ def _stream(scenario: Scenario, index: int, files: Mapping[str, Path], seed: int
         noise_seed=draws.named_seed(seed, f"{path}/batches"),
         classes=np.array(members, np.int64),
         class_table=draws.alias_table(shares),
-        **values,  # type: ignore[arg-type] - one entry a field, each of that field's type
+        **values,  # type: ignore[arg-type]  # one entry a field, each of that field's type
     )
 
 

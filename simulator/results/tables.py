@@ -145,9 +145,9 @@ def events_table(record: SeedRecord) -> pa.Table:
 
 
 _FOCUS_BUILDERS: dict[ColumnType, Callable[[Sequence[object]], pa.Array]] = {
-    ColumnType.TEXT: texts,  # type: ignore[dict-item]
-    ColumnType.TIME: times,  # type: ignore[dict-item]
-    ColumnType.DECIMAL: decimals,  # type: ignore[dict-item]
+    ColumnType.TEXT: texts,  # type: ignore[dict-item]  # each takes the values of its own type
+    ColumnType.TIME: times,  # type: ignore[dict-item]  # each takes the values of its own type
+    ColumnType.DECIMAL: decimals,  # type: ignore[dict-item]  # each takes the values of its own type
     ColumnType.INTEGER: lambda values: numbers(np.asarray(values, dtype=np.int64)),
 }
 
