@@ -33,6 +33,7 @@ from simulator.dataplane.memory import (
     count_class,
     count_served,
     count_service,
+    deadlines,
     flights,
     groups,
     heap,
@@ -60,6 +61,7 @@ from simulator.dataplane.requests import (
     TIMEOUT,
     answer,
     count_answers,
+    drop_stale,
     fail_attempt,
     log_row,
     new_request,
@@ -278,7 +280,6 @@ def _born(p: Any, who: Any, c: Any, key: Any, t: Any) -> Any:
     request.sent_ns = t
     request.key = key
     request.items = 1
-    request.difficulty = 0.0
     request.phase = WAITING
     watch_deadline(p, r)
     return r
@@ -376,11 +377,11 @@ def _close_window(p: Any, to_ns: Any) -> None:
 @outlined
 def _overdue(p: Any, g: Any, t: Any, to_ns: Any) -> None:
     """The first deadline of a group is t: the request may have its answer already, if somebody looks."""
-    r = int64(groups(p, g).head)
+    r = int64(deadlines(p, g, groups(p, g).head).request)
     request = requests(p, r)
     f = int64(request.flight)
     _look(p, int64(flights(p, f).station), t, to_ns)
-    if groups(p, g).head == r and groups(p, g).due_ns == t:
+    if request.deadline_ns == t:
         leave(p, r)
         fail_attempt(p, r, t, TIMEOUT)
 
@@ -403,6 +404,9 @@ def advance(memory: Any, to_ns: int) -> int:
             cause = _dispatch(p, f, int64(p.now_ns), to_ns)
             if cause >= 0:
                 _fail_flight(p, f, int64(p.now_ns), cause)
+            else:
+                # A change of the fleet shows at once: whoever observes it sees the batch that has begun.
+                _look(p, int64(flights(p, f).station), int64(p.now_ns), to_ns)
             continue
         # The next miss; past the last one of a block that reaches beyond the window there is none before its end.
         t = int64(NEVER)
@@ -422,6 +426,7 @@ def advance(memory: Any, to_ns: int) -> int:
             t = int64(heap(p, 0).time_ns)
         due = int64(NONE)
         for g in range(p.groups_n):
+            drop_stale(p, g, t)
             if groups(p, g).due_ns <= t:
                 # A deadline comes before sends of its time; the first of the document's time-outs before others.
                 if groups(p, g).due_ns < t or due < 0:
