@@ -33,7 +33,6 @@ from simulator.dataplane.memory import (
     count_class,
     count_served,
     count_service,
-    deadlines,
     flights,
     groups,
     heap,
@@ -61,7 +60,6 @@ from simulator.dataplane.requests import (
     TIMEOUT,
     answer,
     count_answers,
-    drop_stale,
     fail_attempt,
     log_row,
     new_request,
@@ -280,6 +278,7 @@ def _born(p: Any, who: Any, c: Any, key: Any, t: Any) -> Any:
     request.sent_ns = t
     request.key = key
     request.items = 1
+    request.difficulty = 0.0
     request.phase = WAITING
     watch_deadline(p, r)
     return r
@@ -377,11 +376,11 @@ def _close_window(p: Any, to_ns: Any) -> None:
 @outlined
 def _overdue(p: Any, g: Any, t: Any, to_ns: Any) -> None:
     """The first deadline of a group is t: the request may have its answer already, if somebody looks."""
-    r = int64(deadlines(p, g, groups(p, g).head).request)
+    r = int64(groups(p, g).head)
     request = requests(p, r)
     f = int64(request.flight)
     _look(p, int64(flights(p, f).station), t, to_ns)
-    if request.deadline_ns == t:
+    if groups(p, g).head == r and groups(p, g).due_ns == t:
         leave(p, r)
         fail_attempt(p, r, t, TIMEOUT)
 
@@ -426,7 +425,6 @@ def advance(memory: Any, to_ns: int) -> int:
             t = int64(heap(p, 0).time_ns)
         due = int64(NONE)
         for g in range(p.groups_n):
-            drop_stale(p, g, t)
             if groups(p, g).due_ns <= t:
                 # A deadline comes before sends of its time; the first of the document's time-outs before others.
                 if groups(p, g).due_ns < t or due < 0:
