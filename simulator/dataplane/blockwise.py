@@ -33,6 +33,7 @@ from simulator.dataplane.memory import (
     count_class,
     count_served,
     count_service,
+    deadlines,
     flights,
     groups,
     heap,
@@ -60,6 +61,7 @@ from simulator.dataplane.requests import (
     TIMEOUT,
     answer,
     count_answers,
+    drop_stale,
     fail_attempt,
     log_row,
     new_request,
@@ -278,9 +280,8 @@ def _born(p: Any, who: Any, c: Any, key: Any, t: Any) -> Any:
     request.sent_ns = t
     request.key = key
     request.items = 1
-    request.difficulty = 0.0
     request.phase = WAITING
-    watch_deadline(p, r)
+    watch_deadline(p, r, c, t)
     return r
 
 
@@ -288,14 +289,15 @@ def _born(p: Any, who: Any, c: Any, key: Any, t: Any) -> Any:
 def _send(p: Any, r: Any, who: Any, c: Any, key: Any, t: Any, to_ns: Any) -> None:
     """An attempt at the gateway: a retry (r >= 0) or a first send."""
     count_class(p, c, ATTEMPTS, 1)
-    if r < 0:
+    r_new = r < 0
+    if r_new:
         count_class(p, c, SENT, 1)
     else:
         request = requests(p, r)
         request.sent_ns = t
         request.phase = WAITING
         request.flight = NONE
-        watch_deadline(p, r)
+        watch_deadline(p, r, c, t)
     row = int64(EMPTY)
     if key >= 0:
         row = rows(p, key).value
@@ -328,7 +330,11 @@ def _send(p: Any, r: Any, who: Any, c: Any, key: Any, t: Any, to_ns: Any) -> Non
     if row < EMPTY:
         join(p, flight_row(row), r)
         return
-    f = new_flight(p, r, key)
+    if r_new:
+        f = new_flight(p, r, who >> WHO_SHIFT, who & WHO_MASK, c, 0, 1, key)
+    else:
+        request = requests(p, r)
+        f = new_flight(p, r, request.stream, request.id, c, request.attempt, 1, key)
     join(p, f, r)
     if key >= 0:
         rows(p, key).value = flight_row(f)
@@ -376,13 +382,31 @@ def _close_window(p: Any, to_ns: Any) -> None:
 @outlined
 def _overdue(p: Any, g: Any, t: Any, to_ns: Any) -> None:
     """The first deadline of a group is t: the request may have its answer already, if somebody looks."""
-    r = int64(groups(p, g).head)
+    r = int64(deadlines(p, g, groups(p, g).head).request)
     request = requests(p, r)
     f = int64(request.flight)
     _look(p, int64(flights(p, f).station), t, to_ns)
-    if groups(p, g).head == r and groups(p, g).due_ns == t:
+    if request.deadline_ns == t:
         leave(p, r)
         fail_attempt(p, r, t, TIMEOUT)
+
+
+@outlined
+def _dispatch_deferred(p: Any, to_ns: Any) -> None:
+    """The next flight of those that a lost replica has left."""
+    f = next_deferred(p)
+    cause = _dispatch(p, f, int64(p.now_ns), to_ns)
+    if cause >= 0:
+        _fail_flight(p, f, int64(p.now_ns), cause)
+
+
+@outlined
+def _retry(p: Any, t: Any, to_ns: Any) -> None:
+    """The next attempt of a request whose last one has failed."""
+    r = int64(heap(p, 0).subject)
+    pop(p)
+    request = requests(p, r)
+    _send(p, r, int64(0), int64(request.cls), request.key, t, to_ns)
 
 
 @entry
@@ -425,6 +449,7 @@ def advance(memory: Any, to_ns: int) -> int:
             t = int64(heap(p, 0).time_ns)
         due = int64(NONE)
         for g in range(p.groups_n):
+            drop_stale(p, g, t)
             if groups(p, g).due_ns <= t:
                 # A deadline comes before sends of its time; the first of the document's time-outs before others.
                 if groups(p, g).due_ns < t or due < 0:
@@ -436,10 +461,7 @@ def advance(memory: Any, to_ns: int) -> int:
         if due >= 0:
             _overdue(p, due, t, to_ns)
         elif retry:
-            r = int64(heap(p, 0).subject)
-            pop(p)
-            request = requests(p, r)
-            _send(p, r, int64(0), int64(request.cls), request.key, t, to_ns)
+            _retry(p, t, to_ns)
         else:
             p.miss_at += 1
             c = in_half(p.block_class, p.half, i)

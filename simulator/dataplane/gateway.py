@@ -9,6 +9,7 @@ from numba import int64, uint64
 
 from simulator.dataplane import draws
 from simulator.dataplane import specification as spec
+from simulator.dataplane.arrivals import drawn_difficulty
 from simulator.dataplane.breaker import admit, note
 from simulator.dataplane.cache import EMPTY, fill, flight_row, hit
 from simulator.dataplane.compiled import inlined
@@ -44,28 +45,33 @@ from simulator.dataplane.requests import (
 
 
 @inlined
-def new_flight(p: Any, r: Any, key: Any) -> Any:
-    """Start a flight for request r's attempt."""
-    request = requests(p, r)
+def new_flight(p: Any, r: Any, stream: Any, ident: Any, c: Any, attempt: Any, items: Any, key: Any) -> Any:
+    """Start a flight for request r's attempt.
+
+    What it is about is passed, not read from the request's record: fields that were just written one by one and are
+    read back several at once would wait for the writes to reach the cache.
+    """
     f = p.free_flight
     flight = flights(p, f)
     p.free_flight = int64(flight.next)
     p.open_flights += 1
-    flight.id = request.id
-    flight.stream = request.stream
-    flight.cls = request.cls
-    flight.attempt = request.attempt
-    flight.items = request.items
-    flight.difficulty = request.difficulty
+    flight.id = ident
     flight.key = key
+    flight.stream = stream
+    flight.cls = c
+    flight.attempt = attempt
+    flight.service = 0
     flight.hop = 0
-    flight.station = NONE
     flight.redispatched = 0
     flight.lost = 0
+    flight.noted = 0
+    flight.items = items
+    flight.probe_epoch = 0
+    flight.founder = r
+    flight.station = NONE
     flight.next = NONE
     flight.waiters = NONE
     flight.waiters_tail = NONE
-    flight.founder = r
     return f
 
 
@@ -125,7 +131,7 @@ def land(p: Any, f: Any, t: Any) -> Any:
     note(p, flight.service, f, t, True)
     route = routes(p, classes(p, flight.cls).route)
     if route.split == spec.SPLIT_CASCADE and flight.hop < route.targets_n - 1:
-        if flight.difficulty >= floats(p, route.below_at + flight.hop):
+        if drawn_difficulty(p, classes(p, flight.cls), flight.id) >= floats(p, route.below_at + flight.hop):
             flight.hop += 1
             return True
     r = int64(flight.waiters)
@@ -159,7 +165,7 @@ def enter(p: Any, r: Any, t: Any) -> Any:
         if route.outstanding >= ints(p, route.shed_at + 2 * rule):
             if cls.priority < ints(p, route.shed_at + 2 * rule + 1):
                 return int64(REFUSED)
-    f = new_flight(p, r, key)
+    f = new_flight(p, r, request.stream, request.id, request.cls, request.attempt, request.items, key)
     join(p, f, r)
     route.outstanding += 1
     if key >= 0 and route.coalesce:
@@ -189,7 +195,8 @@ def target_of(p: Any, f: Any) -> Any:
             hop = draws.aliased(array_at(p.words, ALL, np.uint64), route.weights_at, route.targets_n, h)
         elif route.split == spec.SPLIT_DIFFICULTY:
             hop = 0
-            while hop < route.targets_n - 1 and flight.difficulty >= floats(p, route.below_at + hop):
+            difficulty = drawn_difficulty(p, cls, flight.id)
+            while hop < route.targets_n - 1 and difficulty >= floats(p, route.below_at + hop):
                 hop += 1
     return ints(p, route.targets_at + hop)
 
@@ -197,7 +204,7 @@ def target_of(p: Any, f: Any) -> Any:
 @inlined
 def draw_index(flight: Any) -> Any:
     """Attempt, redispatch and hop of a flight as one number below 256, for its draws."""
-    return flight.attempt + 16 * flight.redispatched + 32 * flight.hop
+    return int64(flight.attempt) + 16 * int64(flight.redispatched) + 32 * int64(flight.hop)
 
 
 @inlined

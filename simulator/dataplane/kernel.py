@@ -14,7 +14,6 @@ from simulator.dataplane import events as ev
 from simulator.dataplane import specification as spec
 from simulator.dataplane.arrivals import (
     drawn_class,
-    drawn_difficulty,
     drawn_items,
     drawn_key,
     refill_own,
@@ -28,6 +27,7 @@ from simulator.dataplane.gateway import dispatch, end_flight, enter, fetch_delay
 from simulator.dataplane.memory import (
     classes,
     count_service,
+    deadlines,
     flights,
     groups,
     heap,
@@ -45,6 +45,8 @@ from simulator.dataplane.requests import (
     SHED,
     TIMEOUT,
     begin_attempt,
+    compact_deadlines,
+    drop_stale,
     fail_attempt,
     new_request,
 )
@@ -74,7 +76,6 @@ def _first_send(p: Any, s: Any, ident: Any, t: Any, c: Any, key: Any) -> Any:
     request.first_ns = t
     request.key = key
     request.items = drawn_items(p, stream, cls, ident)
-    request.difficulty = drawn_difficulty(p, cls, ident)
     return r
 
 
@@ -121,6 +122,10 @@ def slack_of(p: Any) -> Any:
     if p.log:
         slack = min(slack, (p.room_log - p.log_n - p.open_requests) // 2)
         slack = min(slack, (p.room_batch_log - p.batch_log_n) // (p.servers_n + 1))
+    for g in range(p.groups_n):
+        if groups(p, g).tail - groups(p, g).head > p.ring_room // 2:
+            compact_deadlines(p, g)
+        slack = min(slack, p.ring_room - (groups(p, g).tail - groups(p, g).head))
     return max(slack, int64(0))
 
 
@@ -162,11 +167,12 @@ def advance(memory: Any, to_ns: int) -> int:
                     kind = int64(top.key >> uint64(ev.KIND_SHIFT))
                     from_heap = True
             for g in range(p.groups_n):
-                due_ns = groups(p, g).due_ns
+                drop_stale(p, g, t)
+                due_ns = int64(groups(p, g).due_ns)
                 if due_ns < t or (due_ns == t and kind > ev.DEADLINE):
                     t = due_ns
                     kind = int64(ev.DEADLINE)
-                    r = int64(groups(p, g).head)
+                    r = int64(deadlines(p, g, groups(p, g).head).request)
             if t >= to_ns:
                 p.now_ns = to_ns
                 return DONE

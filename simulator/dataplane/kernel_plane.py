@@ -279,6 +279,8 @@ class KernelPlane:
         if clock.open_flights == len(plane.flights):
             self._chain("flights", "free_flight", "next")
         clock.servers_n = len(self._tables.servers)
+        if any(group.tail - group.head > clock.ring_room // 2 for group in plane.groups):
+            self._double_rings()
         needed = int(clock.events + len(self._tables.requests) + len(self._tables.flights) + clock.servers_n)
         needed += extra_events + 4
         if needed + _FIRST_ROOM > len(plane.heap):
@@ -296,6 +298,16 @@ class KernelPlane:
             len(plane.request_log) - BLOCK,  # a whole block of hits may be logged at once
             len(plane.batch_log),
         )
+
+    def _double_rings(self) -> None:
+        """Twice the room for deadlines; an entry's place is its number modulo the room."""
+        old, room = self._tables.deadlines, int(self._tables.clock.ring_room)
+        new = np.zeros((len(old), 2 * room), old.dtype)
+        for g, group in enumerate(self._tables.groups):
+            places = np.arange(group.head, group.tail)
+            new[g, places % (2 * room)] = old[g, places % room]
+        self._tables.place(deadlines=new)
+        self._tables.clock.ring_room = 2 * room
 
     def _chain(self, name: str, free: str, link: str) -> None:
         """Double a pool of records and chain the new ones into its free list."""

@@ -25,6 +25,7 @@ from simulator.dataplane.compiled import inlined
 from simulator.dataplane.records import (
     BATCH_LOG,
     CLASS,
+    DEADLINE_ENTRY,
     EVENT,
     FLIGHT,
     FLOAT,
@@ -54,12 +55,12 @@ CLOCK_FIELDS = (
     "pending", "pending_tail", "offered", "log", "servers_n", "streams_n", "services_n", "groups_n", "batch_width",
     "stations_n", "straddlers", "half", "block_n", "block_at", "ahead_n", "misses_n", "miss_at", "miss_counted",
     "classes_n", "lru_n",
-    "room_requests", "room_flights", "room_events", "room_log", "room_batch_log",
+    "ring_room", "room_requests", "room_flights", "room_events", "room_log", "room_batch_log",
 )  # fmt: skip
 TABLES = (
     "streams", "classes", "routes", "services", "stations", "servers", "requests", "flights", "heap", "lru",
     "request_log", "batch_log", "ints", "floats", "words", "gaps", "doubtful", "arrival_ns", "arrival_class",
-    "arrival_key", "ahead_class", "ahead_hash", "block_ns", "block_class", "block_key", "block_who", "misses", "class_hits", "class_ttl_ns", "rows", "outcomes", "queues", "groups", "station_servers", "ready", "class_counters",
+    "arrival_key", "ahead_class", "ahead_hash", "block_ns", "block_class", "block_key", "block_who", "misses", "class_hits", "class_ttl_ns", "rows", "outcomes", "queues", "groups", "deadlines", "station_servers", "ready", "class_counters",
     "service_counters", "slo_good", "slo_total", "histogram", "batch_sizes", "served_items",
 )  # fmt: skip
 MEMORY = np.dtype([*[(field, "i8") for field in CLOCK_FIELDS], *[(table, "i8") for table in TABLES]])
@@ -71,18 +72,23 @@ _NOTHING = np.zeros(4096, np.int8)
 
 
 _HUGE_PAGE = 1 << 21
+_CACHE_LINE = 64
 
 
-def _on_huge_pages(array: NDArray[Any]) -> NDArray[Any]:
-    """A copy of a large table on huge pages, if the system has them.
+def _aligned(array: NDArray[Any]) -> NDArray[Any]:
+    """A copy that begins with a cache line; of a large table, on huge pages if the system has them.
 
     A table of a million keys spans thousands of ordinary pages, more than a core keeps addresses of: every other
     look-up would wait for a page walk as well as for memory.
     """
-    space = mmap.mmap(-1, array.nbytes + 2 * _HUGE_PAGE)
-    with contextlib.suppress(AttributeError, OSError):  # not Linux, or a kernel without them
-        space.madvise(mmap.MADV_HUGEPAGE)
-    start = -np.frombuffer(space, np.int8).ctypes.data % _HUGE_PAGE
+    huge = array.nbytes >= _HUGE_PAGE
+    step = _HUGE_PAGE if huge else _CACHE_LINE
+    space: Any = np.empty(array.nbytes + step, np.int8)
+    if huge:
+        space = mmap.mmap(-1, array.nbytes + 2 * step)
+        with contextlib.suppress(AttributeError, OSError):  # not Linux, or a kernel without them
+            space.madvise(mmap.MADV_HUGEPAGE)
+    start = -np.frombuffer(space, np.int8).ctypes.data % step
     copy = np.frombuffer(space, array.dtype, array.size, start).reshape(array.shape)
     copy[...] = array
     return copy
@@ -104,9 +110,7 @@ class Tables:
     def place(self, **arrays: NDArray[Any]) -> None:
         """Put tables where compiled code finds them; records become readable by attribute in Python too."""
         for name, array in arrays.items():
-            kept = np.ascontiguousarray(array)
-            if kept.nbytes >= _HUGE_PAGE:
-                kept = _on_huge_pages(kept)
+            kept = _aligned(array)
             self._arrays[name] = kept.view(np.recarray) if kept.dtype.fields else kept
             # An empty array has no address that compiled code may look at.
             self.memory[0][name] = kept.ctypes.data if kept.size else _NOTHING.ctypes.data
@@ -253,13 +257,19 @@ def outcomes(p: Any, i: Any) -> Any:
 @inlined
 def queues(p: Any, station: Any, level: Any) -> Any:
     """Head and tail of a station's queue for one priority."""
-    return record_at(p.queues, station * PRIORITIES + level, QUEUE)
+    return record_at(p.queues, np.int64(station) * PRIORITIES + level, QUEUE)
 
 
 @inlined
 def groups(p: Any, g: Any) -> Any:
     """List of the requests with the g-th time-out."""
     return record_at(p.groups, g, GROUP)
+
+
+@inlined
+def deadlines(p: Any, g: Any, place: Any) -> Any:
+    """Entry of the ring of deadlines of the g-th time-out; places count up for ever."""
+    return record_at(p.deadlines, g * p.ring_room + (place & (p.ring_room - 1)), DEADLINE_ENTRY)
 
 
 @inlined
@@ -295,19 +305,19 @@ def words(p: Any, i: Any) -> Any:
 @inlined
 def count_class(p: Any, c: Any, counter: Any, n: Any) -> None:
     """Add n to a counter of a class."""
-    record_at(p.class_counters, c * CLASS_WIDTH + counter, INT).value += n
+    record_at(p.class_counters, np.int64(c) * CLASS_WIDTH + counter, INT).value += n
 
 
 @inlined
 def count_service(p: Any, s: Any, counter: Any, n: Any) -> None:
     """Add n to a counter of a service."""
-    record_at(p.service_counters, s * SERVICE_WIDTH + counter, INT).value += n
+    record_at(p.service_counters, np.int64(s) * SERVICE_WIDTH + counter, INT).value += n
 
 
 @inlined
 def count_latency(p: Any, c: Any, kind: Any, bucket: Any, n: Any) -> None:
     """Add n to a latency bucket."""
-    record_at(p.histogram, (c * KINDS + kind) * BUCKETS + bucket, INT).value += n
+    record_at(p.histogram, (np.int64(c) * KINDS + kind) * BUCKETS + bucket, INT).value += n
 
 
 @inlined
@@ -320,10 +330,10 @@ def count_slo(p: Any, slo: Any, good: Any, n: Any) -> None:
 @inlined
 def count_batch(p: Any, s: Any, items: Any) -> None:
     """Count a batch by its size."""
-    record_at(p.batch_sizes, s * p.batch_width + items, INT).value += 1
+    record_at(p.batch_sizes, np.int64(s) * p.batch_width + items, INT).value += 1
 
 
 @inlined
 def count_served(p: Any, c: Any, s: Any, items: Any) -> None:
     """Count items of a class that a service takes."""
-    record_at(p.served_items, c * p.services_n + s, INT).value += items
+    record_at(p.served_items, np.int64(c) * p.services_n + s, INT).value += items

@@ -10,7 +10,7 @@ from numba import int64, uint64
 from simulator.dataplane import draws
 from simulator.dataplane import specification as spec
 from simulator.dataplane.arrivals import think_ns
-from simulator.dataplane.compiled import inlined
+from simulator.dataplane.compiled import inlined, outlined
 from simulator.dataplane.events import RETRY, SEND, push, request_key
 from simulator.dataplane.memory import (
     ALL,
@@ -19,6 +19,7 @@ from simulator.dataplane.memory import (
     count_class,
     count_latency,
     count_slo,
+    deadlines,
     groups,
     ints,
     request_log,
@@ -72,43 +73,57 @@ def free_request(p: Any, r: Any) -> None:
 
 
 @inlined
-def watch_deadline(p: Any, r: Any) -> None:
-    """Put a request at the end of its time-out's list: the lists are in order of deadline by themselves."""
+def watch_deadline(p: Any, r: Any, c: Any, sent_ns: Any) -> None:
+    """Put a request at the end of its time-out's ring: a ring is in order of deadline by itself."""
     request = requests(p, r)
-    group = classes(p, request.cls).timeout_group
-    if group < 0:
+    cls = classes(p, c)
+    g = int64(cls.timeout_group)
+    if g < 0:
         request.deadline_ns = NEVER
         return
-    request.deadline_ns = request.sent_ns + classes(p, request.cls).timeout_ns
-    tail = groups(p, group).tail
-    request.deadline_prev = tail
-    request.deadline_next = NONE
-    if tail >= 0:
-        requests(p, tail).deadline_next = r
-    else:
-        groups(p, group).head = r
-        groups(p, group).due_ns = request.deadline_ns
-    groups(p, group).tail = r
+    due_ns = sent_ns + cls.timeout_ns
+    request.deadline_ns = due_ns
+    group = groups(p, g)
+    entry = deadlines(p, g, group.tail)
+    entry.due_ns = due_ns
+    entry.request = r
+    if group.head == group.tail:
+        group.due_ns = due_ns
+    group.tail += 1
 
 
 @inlined
 def forget_deadline(p: Any, r: Any) -> None:
-    """Take a request out of its time-out's list."""
-    request = requests(p, r)
-    if request.deadline_ns == NEVER:
-        return
-    group = classes(p, request.cls).timeout_group
-    before = request.deadline_prev
-    after = request.deadline_next
-    if before >= 0:
-        requests(p, before).deadline_next = after
-    else:
-        groups(p, group).head = after
-        groups(p, group).due_ns = requests(p, after).deadline_ns if after >= 0 else NEVER
-    if after >= 0:
-        requests(p, after).deadline_prev = before
-    else:
-        groups(p, group).tail = before
+    """A request waits no longer: its entry in the ring is stale from now on, and dropped in passing."""
+    requests(p, r).deadline_ns = NEVER
+
+
+@inlined
+def drop_stale(p: Any, g: Any, t: Any) -> None:
+    """Drop stale entries from a ring's front, as far as deadlines up to t. What is left there is a true deadline."""
+    group = groups(p, g)
+    while group.due_ns <= t:
+        entry = deadlines(p, g, group.head)
+        if requests(p, entry.request).deadline_ns == entry.due_ns:
+            break
+        group.head += 1
+        group.due_ns = deadlines(p, g, group.head).due_ns if group.head < group.tail else NEVER
+
+
+@outlined
+def compact_deadlines(p: Any, g: Any) -> None:
+    """Drop all stale entries of a ring."""
+    group = groups(p, g)
+    kept = int64(group.head)
+    for place in range(group.head, group.tail):
+        entry = deadlines(p, g, place)
+        if requests(p, entry.request).deadline_ns == entry.due_ns:
+            to = deadlines(p, g, kept)
+            to.due_ns = entry.due_ns
+            to.request = entry.request
+            kept += 1
+    group.tail = kept
+    group.due_ns = deadlines(p, g, group.head).due_ns if group.head < group.tail else NEVER
 
 
 @inlined
@@ -162,7 +177,7 @@ def _count_slos(p: Any, c: Any, latency_ns: Any, n: Any) -> None:
         count_slo(p, ints(p, cls.slo_at + 2 * each), int64(good) * n, n)
 
 
-@inlined
+@outlined
 def answer(p: Any, r: Any, end_ns: Any, how: Any) -> None:
     """Final outcome of a logical request: answered well at `end_ns`."""
     request = requests(p, r)
@@ -182,7 +197,7 @@ def answer(p: Any, r: Any, end_ns: Any, how: Any) -> None:
     free_request(p, r)
 
 
-@inlined
+@outlined
 def fail_attempt(p: Any, r: Any, t: Any, cause: Any) -> None:
     """An attempt has failed at t: try again later, or give the logical request up."""
     request = requests(p, r)
@@ -228,7 +243,7 @@ def begin_attempt(p: Any, r: Any, t: Any) -> Any:
         count_class(p, c, SENT, 1)
         if cls.budget_ratio >= 0:
             cls.tokens = min(cls.tokens + cls.budget_ratio, cls.budget_cap)
-    watch_deadline(p, r)
+    watch_deadline(p, r, c, t)
     route = routes(p, cls.route)
     if route.limit_interval_ns > 0:
         # A token bucket as a schedule (GCRA): an attempt conforms while the schedule is not too far ahead.

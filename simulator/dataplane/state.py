@@ -14,6 +14,7 @@ from simulator.dataplane.records import (
     BATCH_LOG,
     BLOCK,
     CLASS,
+    DEADLINE_ENTRY,
     EVENT,
     FLIGHT,
     GROUP,
@@ -31,6 +32,10 @@ from simulator.dataplane.records import (
 )
 from simulator.results.histogram import BUCKETS
 from simulator.results.recorded import CLASS_COUNTERS, LATENCY_KINDS, SERVICE_COUNTERS
+
+
+FIRST_RING = 1024
+"""Entries of a ring of deadlines at first."""
 
 
 def _records(dtype: np.dtype[Any], n: int) -> Any:
@@ -100,7 +105,8 @@ def pack(specification: spec.Specification) -> tuple[Tables, tuple[tuple[tuple[i
         rows=np.full(keys if needs_rows else 0, NONE, np.int64),
         outcomes=np.zeros(outcomes, np.int8),
         queues=np.zeros((0, PRIORITIES), QUEUE),
-        groups=np.array([(spec.NEVER, NONE, NONE)] * len(timeouts), GROUP),
+        groups=np.array([(spec.NEVER, 0, 0)] * len(timeouts), GROUP),
+        deadlines=np.zeros((len(timeouts), FIRST_RING), DEADLINE_ENTRY),
         station_servers=np.zeros(0, np.int32),
         ready=np.zeros(0, np.int32),
         class_counters=np.zeros((n_classes, len(CLASS_COUNTERS)), np.int64),
@@ -116,7 +122,7 @@ def pack(specification: spec.Specification) -> tuple[Tables, tuple[tuple[tuple[i
     clock.ahead_n = NONE
     clock.log = specification.log
     clock.streams_n, clock.services_n, clock.groups_n = len(streams), n_services, len(timeouts)
-    clock.lru_n = lru_entries
+    clock.lru_n, clock.ring_room = lru_entries, FIRST_RING
     clock.batch_width, clock.classes_n = largest_batch + 1, n_classes
     return tables, tuple(times)
 
