@@ -14,7 +14,10 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "validate": ("baseload.cli.validate", "Check a scenario file and say what it describes."),
     "compare": ("baseload.cli.compare", "Show two or more runs side by side."),
     "report": ("baseload.cli.report", "Write one self-contained HTML page about one or more runs."),
-    "import": ("baseload.cli.import_traffic", "Turn logs, counts or Prometheus queries into a traffic trace."),
+    "import": (
+        "baseload.cli.import_traffic",
+        "Turn logs, counts or Prometheus queries into a traffic trace.",
+    ),
     "catalogue": ("baseload.cli.catalogue", "List instance types and prices."),
 }
 """Command → (module that holds a click command called `command`, its line in the list)."""

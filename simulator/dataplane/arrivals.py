@@ -150,7 +150,10 @@ def _from_gaps(p: Any, stream: Any, out: Any) -> None:
     """Gaps from a table, in whole units."""
     for i in range(BLOCK):
         h = draws.hashed(stream.gap_seed, stream.next_id, 0)
-        stream.now_ns += draws.aliased(array_at(p.words, ALL, np.uint64), stream.table_at, stream.table_n, h) * stream.step_ns
+        stream.now_ns += (
+            draws.aliased(array_at(p.words, ALL, np.uint64), stream.table_at, stream.table_n, h)
+            * stream.step_ns
+        )
         out[i] = stream.now_ns
         stream.next_id += 1
 
@@ -186,7 +189,11 @@ def drawn_class(p: Any, stream: Any, ident: Any) -> Any:
     if stream.classes_n == 1:
         return ints(p, stream.classes_at)
     h = draws.hashed(stream.class_seed, ident, 0)
-    return ints(p, stream.classes_at + draws.aliased(array_at(p.words, ALL, np.uint64), stream.class_table_at, stream.classes_n, h))
+    return ints(
+        p,
+        stream.classes_at
+        + draws.aliased(array_at(p.words, ALL, np.uint64), stream.class_table_at, stream.classes_n, h),
+    )
 
 
 @inlined
@@ -218,7 +225,15 @@ def drawn_items(p: Any, stream: Any, cls: Any, ident: Any) -> Any:
         return ints(p, stream.row_items_at + ident)
     if cls.items > 0:
         return int64(cls.items)
-    return draws.aliased(array_at(p.words, ALL, np.uint64), cls.items_table, cls.items_n, draws.hashed(cls.seed_items, ident, 0)) + 1
+    return (
+        draws.aliased(
+            array_at(p.words, ALL, np.uint64),
+            cls.items_table,
+            cls.items_n,
+            draws.hashed(cls.seed_items, ident, 0),
+        )
+        + 1
+    )
 
 
 @inlined
@@ -234,7 +249,9 @@ def drawn_difficulty(p: Any, cls: Any, ident: Any) -> Any:
 def think_ns(p: Any, stream: Any, ident: Any) -> Any:
     """Think time of a closed-loop user before request `ident`."""
     u = draws.unit(draws.hashed(stream.gap_seed, ident, 0))
-    return int64(draws.quantile(array_at(p.floats, ALL, np.float64), stream.think_at, stream.think_n, u) + 0.5)
+    return int64(
+        draws.quantile(array_at(p.floats, ALL, np.float64), stream.think_at, stream.think_n, u) + 0.5
+    )
 
 
 @inlined

@@ -113,7 +113,13 @@ def _examine(p: Any, station_index: Any, t: Any) -> Any:
     exceeded = service.delay_ns > 0 and t - _oldest_ns(p, station_index) >= service.delay_ns
     if best > 0 and not exceeded:
         return best
-    if full or items >= service.max_preferred or n == service.max_requests or exceeded or service.delay_ns == 0:
+    if (
+        full
+        or items >= service.max_preferred
+        or n == service.max_requests
+        or exceeded
+        or service.delay_ns == 0
+    ):
         return n
     return int64(WAIT)
 
@@ -182,7 +188,14 @@ def _begin(p: Any, station_index: Any, n: Any, t: Any) -> None:
     first = flights(p, head)
     h = draws.hashed(words(p, service.seeds_at + first.stream), first.id, draw_index(first))
     time_ns = draws.service_time_ns(
-        array_at(p.ints, ALL, np.int64), server.times_at, array_at(p.ints, ALL, np.int64), server.samples_at, items, service.noise, service.noise_parameter, h
+        array_at(p.ints, ALL, np.int64),
+        server.times_at,
+        array_at(p.ints, ALL, np.int64),
+        server.samples_at,
+        items,
+        service.noise,
+        service.noise_parameter,
+        h,
     )
     server.busy = 1
     server.start_ns = t

@@ -35,7 +35,9 @@ def _draw_half(p: Any, half: Any) -> Any:
     """Draw the next block into a half. Returns how many first sends it has; fewer than BLOCK: there are no more."""
     who = array_at(block_of(p.block_who, half), BLOCK, np.int64)
     if p.streams_n == 1:
-        n = refill(p, 0, block_of(p.block_ns, half), block_of(p.block_class, half), block_of(p.block_key, half))
+        n = refill(
+            p, 0, block_of(p.block_ns, half), block_of(p.block_class, half), block_of(p.block_key, half)
+        )
         first = streams(p, 0).first_id
         for i in range(BLOCK):
             who[i] = first + i
@@ -107,7 +109,16 @@ def _log_hits(p: Any, m: Any, before: Any) -> None:
             c = in_half(p.block_class, p.half, i)
             who = in_half(p.block_who, p.half, i)
             t = in_half(p.block_ns, p.half, i)
-            log_row(p, who >> WHO_SHIFT, who & WHO_MASK, c, 1, OK_CACHE, t, t + routes(p, classes(p, c).route).hit_ns)
+            log_row(
+                p,
+                who >> WHO_SHIFT,
+                who & WHO_MASK,
+                c,
+                1,
+                OK_CACHE,
+                t,
+                t + routes(p, classes(p, c).route).hit_ns,
+            )
 
 
 @outlined
@@ -135,4 +146,3 @@ def count_hits(p: Any, before: Any) -> None:
             count_class(p, c, ATTEMPTS, hits[c])
             count_answers(p, c, OK_CACHE, routes(p, classes(p, c).route).hit_ns, hits[c])
             hits[c] = 0
-

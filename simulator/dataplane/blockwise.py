@@ -12,27 +12,23 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
 from numba import int64, uint64
 
 from simulator.dataplane import draws
 from simulator.dataplane import specification as spec
-from simulator.dataplane.batching import BATCH_ITEMS, BATCH_REQUESTS, BATCHES, BUSY_NS, QUEUE_WAIT_NS, next_deferred
+from simulator.dataplane.batching import (
+    next_deferred,
+)
 from simulator.dataplane.blocks import WHO_MASK, WHO_SHIFT, count_hits, in_half, open_block, row_answers
 from simulator.dataplane.cache import EMPTY, flight_row
 from simulator.dataplane.compiled import entry, inlined, outlined
 from simulator.dataplane.events import pop
 from simulator.dataplane.gateway import draw_index, join, leave, new_flight, target_of
 from simulator.dataplane.kernel import DONE, NEED_ROOM, slack_of
+from simulator.dataplane.lazy_batches import land_straddlers, look
 from simulator.dataplane.memory import (
-    ALL,
-    array_at,
-    batch_log,
     classes,
-    count_batch,
     count_class,
-    count_served,
-    count_service,
     deadlines,
     flights,
     groups,
@@ -46,7 +42,6 @@ from simulator.dataplane.memory import (
     servers,
     services,
     stations,
-    words,
 )
 from simulator.dataplane.records import INT, NONE, WAITING
 from simulator.dataplane.requests import (
@@ -55,7 +50,6 @@ from simulator.dataplane.requests import (
     NO_REPLICA,
     OK_CACHE,
     OK_COALESCED,
-    OK_MODEL,
     REDISPATCHED,
     SENT,
     TIMEOUT,
@@ -69,117 +63,6 @@ from simulator.dataplane.requests import (
 )
 
 NEVER = spec.NEVER
-
-
-@inlined
-def _land(p: Any, f: Any, end_ns: Any) -> None:
-    """A flight's answer is there at `end_ns`: for those still waiting then, and for the cache."""
-    flight = flights(p, f)
-    founder = int64(flight.founder)
-    r = int64(flight.waiters)
-    while r >= 0:
-        request = requests(p, r)
-        after = int64(request.waiter_next)
-        if end_ns <= request.deadline_ns:
-            answer(p, r, end_ns, OK_MODEL if r == founder else OK_COALESCED)
-        else:
-            fail_attempt(p, r, int64(request.deadline_ns), TIMEOUT)
-        r = after
-    if flight.key >= 0:
-        rows(p, flight.key).value = end_ns
-    flight.next = p.free_flight
-    p.free_flight = f
-    p.open_flights -= 1
-
-
-@outlined
-def _land_batch(p: Any, v: Any) -> None:
-    """All flights of a slot's batch land at its end."""
-    server = servers(p, v)
-    count_service(p, stations(p, server.station).service, BUSY_NS, server.finish_ns - server.start_ns)
-    f = int64(server.batch_head)
-    while f >= 0:
-        after = int64(flights(p, f).next)
-        _land(p, f, int64(server.finish_ns))
-        f = after
-
-
-@inlined
-def _next_begin_ns(p: Any, i: Any, free_ns: Any) -> Any:
-    """When a station begins its next batch, as its queue stands: at once if it is full, else after the delay."""
-    station = stations(p, i)
-    service = services(p, station.service)
-    if station.queued == 0:
-        return int64(NEVER)
-    if station.queued >= service.max_requests:
-        return int64(free_ns)
-    return max(int64(free_ns), flights(p, queues(p, i, 0).head).enqueue_ns + service.delay_ns)
-
-
-@outlined
-def _begin(p: Any, i: Any, to_ns: Any) -> None:
-    """The batch that a station begins at its `next_ns`; it lands now if it ends before `to_ns`."""
-    station = stations(p, i)
-    s = int64(station.service)
-    service = services(p, s)
-    v = int64(station.server)
-    server = servers(p, v)
-    begin_ns = int64(station.next_ns)
-    n = min(int64(station.queued), int64(service.max_requests))
-    queue = queues(p, i, 0)
-    head = int64(queue.head)
-    first = flights(p, head)
-    h = draws.hashed(words(p, service.seeds_at + first.stream), first.id, draw_index(first))
-    tables = array_at(p.ints, ALL, np.int64)
-    time_ns = draws.service_time_ns(
-        tables, server.times_at, tables, server.samples_at, n, service.noise, service.noise_parameter, h
-    )
-    f, last, waited_ns, members = head, head, int64(0), uint64(0)
-    for _ in range(n):
-        flight = flights(p, f)
-        waited_ns += begin_ns - flight.enqueue_ns
-        count_served(p, flight.cls, s, 1)
-        if p.log:
-            members = draws.fold(members, flight.stream, flight.id, flight.attempt)
-        last = f
-        f = int64(flight.next)
-    flights(p, last).next = NONE
-    queue.head = f
-    station.queued -= n
-    server.start_ns = begin_ns
-    server.finish_ns = begin_ns + time_ns
-    server.batch_head = head
-    server.batch_n = n
-    station.next_ns = _next_begin_ns(p, i, server.finish_ns)
-    count_service(p, s, BATCHES, 1)
-    count_service(p, s, BATCH_REQUESTS, n)
-    count_service(p, s, BATCH_ITEMS, n)
-    count_service(p, s, QUEUE_WAIT_NS, waited_ns)
-    count_batch(p, s, n)
-    if p.log:
-        row = batch_log(p, p.batch_log_n)
-        row.service = s
-        row.uid = server.uid
-        row.number = server.number
-        row.start_ns = begin_ns
-        row.finish_ns = server.finish_ns
-        row.requests = n
-        row.items = n
-        row.members = members
-        p.batch_log_n += 1
-    if server.finish_ns < to_ns:
-        _land_batch(p, v)
-    else:
-        server.busy = 1
-        station.next_straddler = p.straddlers
-        p.straddlers = i
-
-
-@inlined
-def _look(p: Any, i: Any, t: Any, to_ns: Any) -> None:
-    """Bring a station up to t: begin every batch that begins by then."""
-    while stations(p, i).next_ns <= t:
-        _begin(p, i, to_ns)
 
 
 @inlined
@@ -208,12 +91,12 @@ def _choose(p: Any, s: Any, f: Any, t: Any, to_ns: Any) -> Any:
         if service.balance == spec.BALANCE_POWER_OF_TWO:
             other = ready(p, at + draws.below(h << uint64(32), n))
             if other != chosen:
-                _look(p, other, t, to_ns)
-                _look(p, chosen, t, to_ns)
+                look(p, other, t, to_ns)
+                look(p, chosen, t, to_ns)
                 if _outstanding(p, other, t) < _outstanding(p, chosen, t):
                     chosen = other
                 return chosen
-    _look(p, chosen, t, to_ns)
+    look(p, chosen, t, to_ns)
     return chosen
 
 
@@ -303,7 +186,7 @@ def _send(p: Any, r: Any, who: Any, c: Any, key: Any, t: Any, to_ns: Any) -> Non
         row = rows(p, key).value
         if row < EMPTY:
             # The flight may have landed by now, if somebody looks.
-            _look(p, int64(flights(p, flight_row(row)).station), t, to_ns)
+            look(p, int64(flights(p, flight_row(row)).station), t, to_ns)
             row = rows(p, key).value
         route = routes(p, classes(p, c).route)
         if row_answers(row, t, route.ttl_ns):
@@ -344,25 +227,6 @@ def _send(p: Any, r: Any, who: Any, c: Any, key: Any, t: Any, to_ns: Any) -> Non
 
 
 @outlined
-def _land_straddlers(p: Any, to_ns: Any) -> None:
-    """Batches of earlier windows that end in this one."""
-    i = int64(p.straddlers)
-    p.straddlers = NONE
-    while i >= 0:
-        station = stations(p, i)
-        after = int64(station.next_straddler)
-        server = servers(p, station.server)
-        if server.busy:
-            if server.finish_ns < to_ns:
-                server.busy = 0
-                _land_batch(p, int64(station.server))
-            else:
-                station.next_straddler = p.straddlers
-                p.straddlers = i
-        i = after
-
-
-@outlined
 def _close_window(p: Any, to_ns: Any) -> None:
     """Bring everything up to the end of the window: replicas, and hits not yet counted.
 
@@ -370,7 +234,7 @@ def _close_window(p: Any, to_ns: Any) -> None:
     """
     for i in range(p.stations_n):
         if stations(p, i).live:
-            _look(p, i, to_ns - 1, to_ns)
+            look(p, i, to_ns - 1, to_ns)
     before = p.block_at
     while before < p.block_n and in_half(p.block_ns, p.half, before) < to_ns:
         before += 1
@@ -385,7 +249,7 @@ def _overdue(p: Any, g: Any, t: Any, to_ns: Any) -> None:
     r = int64(deadlines(p, g, groups(p, g).head).request)
     request = requests(p, r)
     f = int64(request.flight)
-    _look(p, int64(flights(p, f).station), t, to_ns)
+    look(p, int64(flights(p, f).station), t, to_ns)
     if request.deadline_ns == t:
         leave(p, r)
         fail_attempt(p, r, t, TIMEOUT)
@@ -414,7 +278,7 @@ def advance(memory: Any, to_ns: int) -> int:
     """As `kernel.advance`: handle every event before `to_ns`. Returns DONE, or NEED_ROOM."""
     p = memory[0]
     p.offered = NONE  # a new replica has a queue of its own, and nothing waits in it
-    _land_straddlers(p, to_ns)
+    land_straddlers(p, to_ns)
     slack = int64(0)
     while True:
         if slack == 0:
@@ -429,7 +293,7 @@ def advance(memory: Any, to_ns: int) -> int:
                 _fail_flight(p, f, int64(p.now_ns), cause)
             else:
                 # A change of the fleet shows at once: whoever observes it sees the batch that has begun.
-                _look(p, int64(flights(p, f).station), int64(p.now_ns), to_ns)
+                look(p, int64(flights(p, f).station), int64(p.now_ns), to_ns)
             continue
         # The next miss; past the last one of a block that reaches beyond the window there is none before its end.
         t = int64(NEVER)
@@ -465,4 +329,6 @@ def advance(memory: Any, to_ns: int) -> int:
         else:
             p.miss_at += 1
             c = in_half(p.block_class, p.half, i)
-            _send(p, int64(NONE), in_half(p.block_who, p.half, i), c, in_half(p.block_key, p.half, i), t, to_ns)
+            _send(
+                p, int64(NONE), in_half(p.block_who, p.half, i), c, in_half(p.block_key, p.half, i), t, to_ns
+            )

@@ -74,6 +74,10 @@ def note(p: Any, s: Any, f: Any, t: Any, ok: Any) -> None:
         service.errors += failed - (outcomes(p, at).failed if service.noted >= service.window else 0)
         outcomes(p, at).failed = failed
         service.noted += 1
-        too_many = service.max_errors >= 0 and service.noted >= service.window and service.errors > service.max_errors
+        too_many = (
+            service.max_errors >= 0
+            and service.noted >= service.window
+            and service.errors > service.max_errors
+        )
         if too_many or service.slow_run >= service.slow_consecutive:
             _open(p, s, t)

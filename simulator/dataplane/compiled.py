@@ -1,7 +1,8 @@
 """How the data plane is compiled: one decorator, one cache folder for exactly this source.
 
 numba's own cache does not notice when a function in *another* file that was inlined has changed, so the cache
-folder's name carries a digest of the compiled sources (and of the constants that they read): edited code never meets old machine code.
+folder's name carries a digest of the compiled sources (and of the constants that they read): edited code never
+meets old machine code.
 """
 
 from __future__ import annotations
@@ -24,7 +25,9 @@ def cache_folder() -> Path:
     here = Path(__file__).parent
     constants = [here / "records.py", here / "specification.py", here.parent / "results/histogram.py"]
     constants.append(here.parent / "results/recorded.py")
-    compiled = [source for source in sorted(here.glob("*.py")) if b"dataplane.compiled" in source.read_bytes()]
+    compiled = [
+        source for source in sorted(here.glob("*.py")) if b"dataplane.compiled" in source.read_bytes()
+    ]
     for source in [Path(__file__), *compiled, *constants]:
         digest.update(source.name.encode() + b"\0" + source.read_bytes() + b"\0")
     return home / "baseload" / "numba" / digest.hexdigest()[:16]

@@ -55,7 +55,9 @@ def difficulty_quantiles(difficulty: Difficulty) -> NDArray[np.float64]:
         # Density of the logit of a Beta variate, up to a constant.
         return -difficulty.alpha * np.logaddexp(0, -logit) - difficulty.beta * np.logaddexp(0, logit)
 
-    logits = _quantiles_by_integration(log_density, -60.0 / min(difficulty.alpha, 1.0), 60.0 / min(difficulty.beta, 1.0))
+    logits = _quantiles_by_integration(
+        log_density, -60.0 / min(difficulty.alpha, 1.0), 60.0 / min(difficulty.beta, 1.0)
+    )
     quantiles: NDArray[np.float64] = 1.0 / (1.0 + np.exp(-logits))
     return quantiles
 
@@ -71,7 +73,9 @@ def count_weights(distribution: CountDistribution, largest: int) -> NDArray[np.f
             weights[min(items, largest) - 1] += 1.0 / (high - low)
     elif distribution.lognormal is not None:
         log_normal = NormalDist(distribution.lognormal.mu, distribution.lognormal.sigma)
-        edges = np.array([0.0] + [log_normal.cdf(math.log(items + 0.5)) for items in range(1, largest)] + [1.0])
+        edges = np.array(
+            [0.0] + [log_normal.cdf(math.log(items + 0.5)) for items in range(1, largest)] + [1.0]
+        )
         weights = np.diff(edges)
     else:
         assert distribution.mixture is not None  # the schema allows nothing else

@@ -11,15 +11,17 @@ from __future__ import annotations
 
 import hashlib
 import math
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import llvmlite.ir as ir
 import numpy as np
+from llvmlite import ir
 from numba import int64, types, uint64
 from numba.extending import intrinsic
-from numpy.typing import NDArray
 
 from simulator.dataplane.compiled import allocating, entry, inlined, outlined
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
 
 GOLDEN = uint64(0x9E3779B97F4A7C15)
 TWO_TO_MINUS_53 = 1.0 / 9007199254740992.0
@@ -166,7 +168,9 @@ def normal_retry(h: Any) -> Any:
                 h = again(h)
                 if y + y > x * x:
                     return sign * (_NORMAL_RIGHT + x)
-        elif NORMAL_F[step] + unit(h) * (NORMAL_F[step + uint64(1)] - NORMAL_F[step]) < math.exp(-0.5 * x * x):
+        elif NORMAL_F[step] + unit(h) * (NORMAL_F[step + uint64(1)] - NORMAL_F[step]) < math.exp(
+            -0.5 * x * x
+        ):
             return sign * x
         h = again(h)
 
@@ -271,7 +275,14 @@ def delay_ns(table: Any, offset: Any, n: Any, seed: Any, ident: Any, attempt: An
 
 @inlined
 def service_time_ns(
-    offsets: Any, offsets_at: Any, samples: Any, samples_at: Any, items: Any, kind: Any, parameter: Any, h: Any
+    offsets: Any,
+    offsets_at: Any,
+    samples: Any,
+    samples_at: Any,
+    items: Any,
+    kind: Any,
+    parameter: Any,
+    h: Any,
 ) -> Any:
     """Service time of a batch of `items`: one of the values measured for that size, times the noise; at least 1."""
     begin = offsets[offsets_at + items]
@@ -330,22 +341,19 @@ def alias_table(weights: NDArray[np.float64]) -> NDArray[np.uint64]:
 @entry
 def draw_exponential(seed: np.uint64, ident: int) -> float:
     """Exponential with mean 1, for Python code."""
-    value: float = exponential(hashed(seed, ident, 0))
-    return value
+    return float(exponential(hashed(seed, ident, 0)))
 
 
 @entry
 def draw_unit(seed: np.uint64, ident: int) -> float:
     """Uniform in [0, 1), for Python code."""
-    value: float = unit(hashed(seed, ident, 0))
-    return value
+    return float(unit(hashed(seed, ident, 0)))
 
 
 @entry
 def draw_delay_ns(table: NDArray[np.float64], seed: np.uint64, ident: int, attempt: int) -> int:
     """`delay_ns` for Python code."""
-    value: int = delay_ns(table, 0, table.shape[0], seed, ident, attempt)
-    return value
+    return int(delay_ns(table, 0, table.shape[0], seed, ident, attempt))
 
 
 @entry
@@ -358,8 +366,7 @@ def draw_two_below(n: int, seed: np.uint64, ident: int, attempt: int) -> tuple[i
 @entry
 def draw_alias(table: NDArray[np.uint64], seed: np.uint64, ident: int) -> int:
     """`aliased` for Python code."""
-    value: int = aliased(table, 0, table.shape[0], hashed(seed, ident, 0))
-    return value
+    return int(aliased(table, 0, table.shape[0], hashed(seed, ident, 0)))
 
 
 @entry

@@ -179,7 +179,14 @@ def fetch_delay_ns(p: Any, f: Any) -> Any:
     flight = flights(p, f)
     cls = classes(p, flight.cls)
     route = routes(p, cls.route)
-    return draws.delay_ns(array_at(p.floats, ALL, np.float64), route.fetch_at, route.fetch_n, cls.seed_feature_fetch, flight.id, flight.attempt)
+    return draws.delay_ns(
+        array_at(p.floats, ALL, np.float64),
+        route.fetch_at,
+        route.fetch_n,
+        cls.seed_feature_fetch,
+        flight.id,
+        flight.attempt,
+    )
 
 
 @inlined

@@ -189,7 +189,11 @@ def advance(memory: Any, to_ns: int) -> int:
                 if kind == ev.COMPLETE:
                     server = servers(p, subject)
                     # A lost replica's batches are still in the heap; its slot may be another's by now.
-                    if server.busy and server.finish_ns == t and fleet_key(ev.COMPLETE, server.uid, server.number) == key:
+                    if (
+                        server.busy
+                        and server.finish_ns == t
+                        and fleet_key(ev.COMPLETE, server.uid, server.number) == key
+                    ):
                         complete(p, subject, t)
                         station_index = int64(server.station)
                 elif kind == ev.TIMER:
@@ -217,12 +221,21 @@ def advance(memory: Any, to_ns: int) -> int:
                 i = stream.position
                 stream.position += 1
                 next_send_ns = int64(-1)
-                r = _first_send(p, next_s, stream.first_id + i, t, _arrival(p.arrival_class, next_s, i), _arrival(p.arrival_key, next_s, i))
+                r = _first_send(
+                    p,
+                    next_s,
+                    stream.first_id + i,
+                    t,
+                    _arrival(p.arrival_class, next_s, i),
+                    _arrival(p.arrival_key, next_s, i),
+                )
             if r >= 0 and cause < 0:
                 delay_ns = int64(0) if entering else begin_attempt(p, r, t)
                 if delay_ns > 0:
                     request = requests(p, r)
-                    push(p, t + delay_ns, request_key(ev.ENTER, request.stream, request.id, request.attempt), r)
+                    push(
+                        p, t + delay_ns, request_key(ev.ENTER, request.stream, request.id, request.attempt), r
+                    )
                 elif delay_ns == REFUSED:
                     cause = int64(RATE_LIMITED)
                 else:
@@ -231,7 +244,12 @@ def advance(memory: Any, to_ns: int) -> int:
                         fetch_ns = fetch_delay_ns(p, f)
                         if fetch_ns > 0:
                             flight = flights(p, f)
-                            push(p, t + fetch_ns, request_key(ev.FETCHED, flight.stream, flight.id, flight.attempt), f)
+                            push(
+                                p,
+                                t + fetch_ns,
+                                request_key(ev.FETCHED, flight.stream, flight.id, flight.attempt),
+                                f,
+                            )
                             f = int64(NONE)
                     elif f == REFUSED:
                         cause = int64(SHED)

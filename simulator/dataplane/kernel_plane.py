@@ -104,7 +104,9 @@ class KernelPlane:
                     ready_replicas=len(ready),
                     draining_replicas=sum(uid in self._draining for uid in self._uids(service.index)),
                     queued=sum(int(plane.stations[queue].queued) for queue in queues),
-                    in_service=sum(int(plane.servers[slot].batch_n) for slot in slots if plane.servers[slot].busy),
+                    in_service=sum(
+                        int(plane.servers[slot].batch_n) for slot in slots if plane.servers[slot].busy
+                    ),
                     batch_slots=len(ready) * service.instances,
                 )
             )
@@ -259,7 +261,9 @@ class KernelPlane:
                     if uid not in self._draining:
                         ready.append(self._stations[uid])
             record.ready_n = len(ready) - record.ready_at
-        self._tables.place(station_servers=np.array(station_servers, np.int32), ready=np.array(ready, np.int32))
+        self._tables.place(
+            station_servers=np.array(station_servers, np.int32), ready=np.array(ready, np.int32)
+        )
 
     # Memory.
 
@@ -318,8 +322,6 @@ class KernelPlane:
         pool[link][old:] = np.arange(old + 1, new + 1)
         pool[link][new - 1] = self._tables.clock[free]
         self._tables.clock[free] = old
-
-
 
 
 class BlockwisePlane(KernelPlane):

@@ -11,15 +11,14 @@ from __future__ import annotations
 
 import contextlib
 import mmap
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import llvmlite.ir as ir
 import numpy as np
+from llvmlite import ir
 from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic
 from numba.np.arrayobj import populate_array
-from numpy.typing import NDArray
 
 from simulator.dataplane.compiled import inlined
 from simulator.dataplane.records import (
@@ -48,6 +47,9 @@ from simulator.dataplane.records import (
 from simulator.results.histogram import BUCKETS
 from simulator.results.recorded import CLASS_COUNTERS, LATENCY_KINDS, SERVICE_COUNTERS
 
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
 CLASS_WIDTH, SERVICE_WIDTH, KINDS = len(CLASS_COUNTERS), len(SERVICE_COUNTERS), len(LATENCY_KINDS)
 
 CLOCK_FIELDS = (
@@ -60,8 +62,9 @@ CLOCK_FIELDS = (
 TABLES = (
     "streams", "classes", "routes", "services", "stations", "servers", "requests", "flights", "heap", "lru",
     "request_log", "batch_log", "ints", "floats", "words", "gaps", "doubtful", "arrival_ns", "arrival_class",
-    "arrival_key", "ahead_class", "ahead_hash", "block_ns", "block_class", "block_key", "block_who", "misses", "class_hits", "class_ttl_ns", "rows", "outcomes", "queues", "groups", "deadlines", "station_servers", "ready", "class_counters",
-    "service_counters", "slo_good", "slo_total", "histogram", "batch_sizes", "served_items",
+    "arrival_key", "ahead_class", "ahead_hash", "block_ns", "block_class", "block_key", "block_who", "misses",
+    "class_hits", "class_ttl_ns", "rows", "outcomes", "queues", "groups", "deadlines", "station_servers", "ready",
+    "class_counters", "service_counters", "slo_good", "slo_total", "histogram", "batch_sizes", "served_items",
 )  # fmt: skip
 MEMORY = np.dtype([*[(field, "i8") for field in CLOCK_FIELDS], *[(table, "i8") for table in TABLES]])
 

@@ -19,7 +19,8 @@ BLOCK = 128
 STREAM = np.dtype(
     [
         ("gap_seed", "u8"), ("class_seed", "u8"), ("gap_parameter", "f8"), ("now_ns", "i8"), ("next_id", "i8"),
-        ("piece", "i8"), ("pieces", "i8"), ("ends_at", "i8"), ("rates_at", "i8"), ("values_at", "i8"), ("values_n", "i8"),
+        ("piece", "i8"), ("pieces", "i8"), ("ends_at", "i8"), ("rates_at", "i8"), ("values_at", "i8"),
+        ("values_n", "i8"),
         ("step_ns", "i8"), ("left", "i8"), ("table_at", "i8"), ("table_n", "i8"), ("users", "i8"), ("think_at", "i8"),
         ("think_n", "i8"), ("classes_at", "i8"), ("classes_n", "i8"), ("class_table_at", "i8"), ("row_class_at", "i8"),
         ("row_key_at", "i8"), ("row_items_at", "i8"), ("first_id", "i8"), ("position", "i8"), ("looked_ahead", "i8"),

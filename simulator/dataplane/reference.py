@@ -114,7 +114,11 @@ class Reference:
                 self.recorder.failed(request, outcome)
                 return now
             wait_ns = draws.draw_wait_ns(
-                cls.jitter, self.waits[cls.index][request.attempt], cls.seeds[spec.FOR_JITTER], request.id, request.attempt
+                cls.jitter,
+                self.waits[cls.index][request.attempt],
+                cls.seeds[spec.FOR_JITTER],
+                request.id,
+                request.attempt,
             )
             request.attempt += 1
             yield self.env.at(now + wait_ns, RETRY, request.stream.index, request.id, request.attempt)
@@ -182,7 +186,9 @@ class Reference:
 
     def fetch_ns(self, flight: Flight, route: spec.RouteSpec) -> int:
         """Time to fetch the features."""
-        return draws.draw_delay_ns(route.fetch_ns, flight.cls.seeds[spec.FOR_FETCH], flight.id, flight.attempt)
+        return draws.draw_delay_ns(
+            route.fetch_ns, flight.cls.seeds[spec.FOR_FETCH], flight.id, flight.attempt
+        )
 
     def fly(self, flight: Flight, route: spec.RouteSpec) -> Generator[Event, Any, None]:
         """Fetch the features, then go to the service."""
@@ -276,7 +282,9 @@ class Reference:
         self.recorder.count_service(flight.service, "expired")
         self.end(flight)
 
-    def batch_begun(self, station: Station, slot: Slot, batch: list[Flight], items: int, finish_ns: int) -> None:
+    def batch_begun(
+        self, station: Station, slot: Slot, batch: list[Flight], items: int, finish_ns: int
+    ) -> None:
         """Count a batch that begins now."""
         self.recorder.batch_begun(station.service, slot, batch, items, finish_ns)
 

@@ -67,7 +67,9 @@ class Slot:
 class Host(Protocol):
     """What a station asks of the plane that it stands in."""
 
-    def batch_begun(self, station: Station, slot: Slot, batch: list[Flight], items: int, finish_ns: int) -> None:
+    def batch_begun(
+        self, station: Station, slot: Slot, batch: list[Flight], items: int, finish_ns: int
+    ) -> None:
         """Count a batch that begins now."""
 
     def batch_done(self, station: Station, slot: Slot) -> None:

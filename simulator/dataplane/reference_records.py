@@ -30,7 +30,11 @@ class Recorder:
     def __init__(self, specification: Specification, env: OrderedEnvironment) -> None:
         self.spec = specification
         self.env = env
-        classes, services, slos = len(specification.classes), len(specification.services), len(specification.slos)
+        classes, services, slos = (
+            len(specification.classes),
+            len(specification.services),
+            len(specification.slos),
+        )
         largest = max(service.max_items for service in specification.services)
         self.counters = Counters(
             class_counters=np.zeros((classes, len(CLASS_COUNTERS)), np.int64),
@@ -91,7 +95,9 @@ class Recorder:
         row = (request.stream.index, request.id, request.cls.index, request.attempt + 1, _OUTCOMES[outcome])
         self.request_rows.append((*row, request.first_ns, end_ns))
 
-    def batch_begun(self, service: ServiceSpec, slot: Slot, batch: list[Flight], items: int, finish_ns: int) -> None:
+    def batch_begun(
+        self, service: ServiceSpec, slot: Slot, batch: list[Flight], items: int, finish_ns: int
+    ) -> None:
         """Record the begin of a batch."""
         now = self.env.now_ns
         self.count_service(service.index, "batches")

@@ -34,7 +34,9 @@ from simulator.results.recorded import CLASS_COUNTERS
 NEVER = spec.NEVER
 SENT = CLASS_COUNTERS.index("sent")
 ATTEMPTS = CLASS_COUNTERS.index("attempts")
-OK_MODEL, OK_CACHE, OK_COALESCED = (CLASS_COUNTERS.index(f"ok_{how}") for how in ("model", "cache", "coalesced"))
+OK_MODEL, OK_CACHE, OK_COALESCED = (
+    CLASS_COUNTERS.index(f"ok_{how}") for how in ("model", "cache", "coalesced")
+)
 FAILED = CLASS_COUNTERS.index("failed_timeout")
 ATTEMPT_FAILED = CLASS_COUNTERS.index("attempt_timeout")
 RETRIES_DENIED = CLASS_COUNTERS.index("retries_denied")
@@ -130,7 +132,9 @@ def compact_deadlines(p: Any, g: Any) -> None:
 def _log_outcome(p: Any, r: Any, outcome: Any, end_ns: Any) -> None:
     if p.log:
         request = requests(p, r)
-        log_row(p, request.stream, request.id, request.cls, request.attempt + 1, outcome, request.first_ns, end_ns)
+        log_row(
+            p, request.stream, request.id, request.cls, request.attempt + 1, outcome, request.first_ns, end_ns
+        )
 
 
 @inlined
@@ -252,7 +256,12 @@ def begin_attempt(p: Any, r: Any, t: Any) -> Any:
             return int64(REFUSED)
         route.limit_tat_ns = scheduled + route.limit_interval_ns
     delay_ns = draws.delay_ns(
-        array_at(p.floats, ALL, np.float64), route.validation_at, route.validation_n, cls.seed_validation, request.id, request.attempt
+        array_at(p.floats, ALL, np.float64),
+        route.validation_at,
+        route.validation_n,
+        cls.seed_validation,
+        request.id,
+        request.attempt,
     )
     if delay_ns > 0:
         request.phase = VALIDATING

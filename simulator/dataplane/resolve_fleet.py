@@ -24,7 +24,11 @@ if TYPE_CHECKING:
     from scenarios.schema import BatchLatency, Breaker, Cache, Noise, Route, Scenario, Service
 
 _CACHES = {"ttl": spec.CACHE_TTL, "lru": spec.CACHE_LRU, "given": spec.CACHE_GIVEN}
-_SPLITS = {"weighted": spec.SPLIT_WEIGHTED, "difficulty": spec.SPLIT_DIFFICULTY, "cascade": spec.SPLIT_CASCADE}
+_SPLITS = {
+    "weighted": spec.SPLIT_WEIGHTED,
+    "difficulty": spec.SPLIT_DIFFICULTY,
+    "cascade": spec.SPLIT_CASCADE,
+}
 _BALANCES = {
     "round-robin": spec.BALANCE_ROUND_ROBIN,
     "random": spec.BALANCE_RANDOM,
@@ -35,7 +39,9 @@ _SECONDS = {"s": 1.0, "ms": 1e-3, "us": 1e-6}
 Measured = dict[int, "NDArray[np.float64]"]
 
 
-def resolve(scenario: Scenario, files: Mapping[str, Path], seed: int, *, log: bool = False) -> spec.Specification:
+def resolve(
+    scenario: Scenario, files: Mapping[str, Path], seed: int, *, log: bool = False
+) -> spec.Specification:
     """Resolve a checked scenario for one seed. `files` maps each `file:` of the document to its path.
 
     Raises InvalidInput where a file's content does not fit the scenario.
@@ -51,7 +57,9 @@ def resolve(scenario: Scenario, files: Mapping[str, Path], seed: int, *, log: bo
         streams=streams,
         classes=resolve_classes(scenario, streams, largest, seed),
         routes=tuple(_route(scenario, index) for index in range(len(scenario.routes))),
-        services=tuple(_service(scenario, index, streams, files, seed) for index in range(len(scenario.services))),
+        services=tuple(
+            _service(scenario, index, streams, files, seed) for index in range(len(scenario.services))
+        ),
         slos=tuple(
             spec.SloSpec(
                 name=slo.name,
@@ -128,7 +136,9 @@ def _service(
         noise=noise,
         noise_parameter=parameter,
         times=tuple(
-            _service_times(measured(latency, files, f"models[{service.model}]"), latency, batching.max_batch_size, where)
+            _service_times(
+                measured(latency, files, f"models[{service.model}]"), latency, batching.max_batch_size, where
+            )
             for latency in latencies
         ),
         pools=tuple(service.pools),
@@ -143,7 +153,9 @@ def profile_latency(scenario: Scenario, service: Service, instance_type: str) ->
         for profile in model.profiles:
             if wanted in profile.instance_types:
                 return profile.latency
-    raise InvalidInput(f"models[{model.name}].profiles: none for {instance_type}, which services[{service.name}] runs on")
+    raise InvalidInput(
+        f"models[{model.name}].profiles: none for {instance_type}, which services[{service.name}] runs on"
+    )
 
 
 def _noise(noise: Noise) -> tuple[int, float]:
@@ -158,7 +170,9 @@ def _breaker(breaker: Breaker | None) -> spec.BreakerSpec | None:
     if breaker is None:
         return None
     return spec.BreakerSpec(
-        max_errors=-1 if breaker.error_rate is None else math.floor(breaker.error_rate * breaker.window + 1e-9),
+        max_errors=-1
+        if breaker.error_rate is None
+        else math.floor(breaker.error_rate * breaker.window + 1e-9),
         window=breaker.window,
         slow_ns=spec.NEVER if breaker.slow_latency is None else nanoseconds(breaker.slow_latency),
         slow_consecutive=breaker.slow_consecutive,
@@ -181,15 +195,21 @@ def measured(latency: BatchLatency, files: Mapping[str, Path], where: str) -> Me
         needed = {samples.batch, samples.latencies, *samples.where}
         missing = sorted(needed - set(rows.fieldnames or []))
         if missing:
-            raise InvalidInput(f"{path}: no column {', '.join(missing)}; it has {', '.join(rows.fieldnames or [])}")
+            raise InvalidInput(
+                f"{path}: no column {', '.join(missing)}; it has {', '.join(rows.fieldnames or [])}"
+            )
         for number, row in enumerate(rows, start=2):
             if any(row[column] != value for column, value in samples.where.items()):
                 continue
             try:
-                values = np.sort([float(value) * _SECONDS[samples.unit] for value in row[samples.latencies].split()])
+                values = np.sort(
+                    [float(value) * _SECONDS[samples.unit] for value in row[samples.latencies].split()]
+                )
                 found[int(row[samples.batch])] = values
             except ValueError as error:
-                raise InvalidInput(f"{path}:{number}: {error}: expected a batch size and latencies in numbers") from None
+                raise InvalidInput(
+                    f"{path}:{number}: {error}: expected a batch size and latencies in numbers"
+                ) from None
             if not len(values) or values[0] <= 0:
                 raise InvalidInput(f"{path}:{number}: expected latencies above 0")
     if not found:

@@ -101,7 +101,9 @@ def _poisson_weights(mean: float) -> NDArray[np.float64]:
     return np.array([math.exp(n * math.log(mean) - mean - math.lgamma(n + 1)) for n in range(largest)])
 
 
-def _pieces(scenario: Scenario, arrivals: Arrivals, seed: int) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+def _pieces(
+    scenario: Scenario, arrivals: Arrivals, seed: int
+) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
     """Piecewise constant rate per nanosecond: the shape's steps, cut again where an MMPP changes its state."""
     assert arrivals.rate is not None
     duration_ns = nanoseconds(scenario.run.duration)
@@ -109,13 +111,17 @@ def _pieces(scenario: Scenario, arrivals: Arrivals, seed: int) -> tuple[NDArray[
         step_ns = nanoseconds(arrivals.shape_step)
         ends = np.append(np.arange(step_ns, duration_ns, step_ns, dtype=np.int64), duration_ns)
         starts = np.concatenate(([0], ends[:-1]))
-        factors = shape_factors(arrivals.shape, (starts + ends) / 2 / NANOSECONDS_PER_SECOND, scenario.run.start.weekday())
+        factors = shape_factors(
+            arrivals.shape, (starts + ends) / 2 / NANOSECONDS_PER_SECOND, scenario.run.start.weekday()
+        )
     else:
         ends, factors = np.array([duration_ns], np.int64), np.ones(1)
     if arrivals.process.mmpp is not None:
         state_ends, state_factors = _mmpp_path(arrivals.process.mmpp, duration_ns, seed, arrivals.name)
         every_end = np.unique(np.concatenate((ends, state_ends)))
-        factors = factors[np.searchsorted(ends, every_end)] * state_factors[np.searchsorted(state_ends, every_end)]
+        factors = (
+            factors[np.searchsorted(ends, every_end)] * state_factors[np.searchsorted(state_ends, every_end)]
+        )
         ends = every_end
     return ends, factors * (arrivals.rate / NANOSECONDS_PER_SECOND)
 
@@ -169,7 +175,9 @@ def _replay(scenario: Scenario, arrivals: Arrivals, members: list[int], trace: T
     if isinstance(trace, CountTrace):
         return _replay_counts(arrivals, trace, offset_ns, nanoseconds(scenario.run.duration))
     if arrivals.trace.scale != 1:
-        raise InvalidInput(f"{where}.scale: got {arrivals.trace.scale}: request rows can only be replayed as they are")
+        raise InvalidInput(
+            f"{where}.scale: got {arrivals.trace.scale}: request rows can only be replayed as they are"
+        )
     rows = trace.time_ns >= offset_ns
     row_class, row_key, row_items = NO_INTS, NO_INTS, NO_INTS
     if trace.class_index is not None:
@@ -194,7 +202,9 @@ def _replay(scenario: Scenario, arrivals: Arrivals, members: list[int], trace: T
     }
 
 
-def _replay_counts(arrivals: Arrivals, trace: CountTrace, offset_ns: int, duration_ns: int) -> dict[str, object]:
+def _replay_counts(
+    arrivals: Arrivals, trace: CountTrace, offset_ns: int, duration_ns: int
+) -> dict[str, object]:
     assert arrivals.trace is not None
     skipped = offset_ns // trace.step_ns
     counts = trace.count[skipped:]
@@ -217,7 +227,9 @@ def resolve_classes(
     key_offset = 0
     for index, each in enumerate(scenario.classes):
         stream = stream_of[each.arrivals]
-        keys = len(np.unique(stream.row_key)) if len(stream.row_key) else (each.keys.count if each.keys else 0)
+        keys = (
+            len(np.unique(stream.row_key)) if len(stream.row_key) else (each.keys.count if each.keys else 0)
+        )
         retries = each.retries
         budget = retries.budget if retries else None
         weights = count_weights(each.items, largest_items[each.route])
@@ -228,7 +240,9 @@ def resolve_classes(
                 index=index,
                 stream=stream.index,
                 route=route_of[each.route],
-                seeds=tuple(draws.named_seed(seed, f"classes/{each.name}/{purpose}") for purpose in spec.PURPOSES),
+                seeds=tuple(
+                    draws.named_seed(seed, f"classes/{each.name}/{purpose}") for purpose in spec.PURPOSES
+                ),
                 timeout_ns=spec.NEVER if each.timeout is None else nanoseconds(each.timeout),
                 max_retries=retries.max if retries else 0,
                 backoff_ns=nanoseconds(retries.backoff) if retries else 0,
@@ -246,7 +260,9 @@ def resolve_classes(
                 items=constant,
                 difficulty=difficulty_quantiles(each.difficulty),
                 priority=each.priority,
-                slos=tuple(place for place, slo in enumerate(scenario.slos) if slo.request_class == each.name),
+                slos=tuple(
+                    place for place, slo in enumerate(scenario.slos) if slo.request_class == each.name
+                ),
             )
         )
         key_offset += keys

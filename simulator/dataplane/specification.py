@@ -28,8 +28,28 @@ SPLIT_WEIGHTED, SPLIT_DIFFICULTY, SPLIT_CASCADE = range(3)
 BALANCE_ROUND_ROBIN, BALANCE_RANDOM, BALANCE_POWER_OF_TWO, BALANCE_LEAST_OUTSTANDING = range(4)
 
 # What random numbers of a class are for; each purpose has a seed of its own.
-PURPOSES = ("keys", "items", "difficulty", "validation", "feature-fetch", "cache-hit", "split", "balance", "jitter")
-FOR_KEYS, FOR_ITEMS, FOR_DIFFICULTY, FOR_VALIDATION, FOR_FETCH, FOR_HIT, FOR_SPLIT, FOR_BALANCE, FOR_JITTER = range(9)
+PURPOSES = (
+    "keys",
+    "items",
+    "difficulty",
+    "validation",
+    "feature-fetch",
+    "cache-hit",
+    "split",
+    "balance",
+    "jitter",
+)
+(
+    FOR_KEYS,
+    FOR_ITEMS,
+    FOR_DIFFICULTY,
+    FOR_VALIDATION,
+    FOR_FETCH,
+    FOR_HIT,
+    FOR_SPLIT,
+    FOR_BALANCE,
+    FOR_JITTER,
+) = range(9)
 
 MICRO = 1_000_000
 """Retry-budget tokens are counted in millionths."""

@@ -33,7 +33,6 @@ from simulator.dataplane.records import (
 from simulator.results.histogram import BUCKETS
 from simulator.results.recorded import CLASS_COUNTERS, LATENCY_KINDS, SERVICE_COUNTERS
 
-
 FIRST_RING = 1024
 """Entries of a ring of deadlines at first."""
 
@@ -67,7 +66,9 @@ def pack(specification: spec.Specification) -> tuple[Tables, tuple[tuple[tuple[i
         services[service.index].outcomes_at = outcomes
         outcomes += service.breaker.window if service.breaker else 0
     keys = sum(each.keys for each in specification.classes)
-    needs_rows = any(route.coalesce or route.cache in (spec.CACHE_TTL, spec.CACHE_LRU) for route in specification.routes)
+    needs_rows = any(
+        route.coalesce or route.cache in (spec.CACHE_TTL, spec.CACHE_LRU) for route in specification.routes
+    )
     largest_batch = max(service.max_items for service in specification.services)
     n_classes, n_services = len(specification.classes), len(specification.services)
     tables = Tables()
@@ -118,7 +119,9 @@ def pack(specification: spec.Specification) -> tuple[Tables, tuple[tuple[tuple[i
         served_items=np.zeros((n_classes, n_services), np.int64),
     )
     clock = tables.clock
-    clock.free_request = clock.free_flight = clock.pending = clock.pending_tail = clock.offered = clock.straddlers = NONE
+    clock.free_request = clock.free_flight = clock.pending = clock.pending_tail = clock.offered = (
+        clock.straddlers
+    ) = NONE
     clock.ahead_n = NONE
     clock.log = specification.log
     clock.streams_n, clock.services_n, clock.groups_n = len(streams), n_services, len(timeouts)
@@ -128,7 +131,11 @@ def pack(specification: spec.Specification) -> tuple[Tables, tuple[tuple[tuple[i
 
 
 def _pack_class(
-    record: Any, each: spec.RequestClassSpec, specification: spec.Specification, timeouts: list[int], pool: Pool
+    record: Any,
+    each: spec.RequestClassSpec,
+    specification: spec.Specification,
+    timeouts: list[int],
+    pool: Pool,
 ) -> None:
     for purpose, seed in zip(spec.PURPOSES, each.seeds, strict=True):
         record[f"seed_{purpose.replace('-', '_')}"] = seed
@@ -143,11 +150,17 @@ def _pack_class(
     record.items_table = pool.add_words(each.items_table)
     record.difficulty_at, record.difficulty_n = pool.add_floats(each.difficulty), len(each.difficulty)
     record.needs_difficulty = route.split != spec.SPLIT_WEIGHTED
-    record.budget_ratio, record.budget_cap, record.tokens = each.budget_ratio, each.budget_cap, each.budget_cap
+    record.budget_ratio, record.budget_cap, record.tokens = (
+        each.budget_ratio,
+        each.budget_cap,
+        each.budget_cap,
+    )
     record.waits_at = pool.add_ints(backoff_waits_ns(each))
     record.route, record.max_retries, record.jitter = each.route, each.max_retries, each.jitter
     record.priority = each.priority
-    record.slo_at = pool.add_ints([value for slo in each.slos for value in (slo, specification.slos[slo].latency_ns)])
+    record.slo_at = pool.add_ints(
+        [value for slo in each.slos for value in (slo, specification.slos[slo].latency_ns)]
+    )
     record.slo_n = len(each.slos)
 
 
@@ -174,10 +187,22 @@ def _pack_route(record: Any, route: spec.RouteSpec, pool: Pool) -> None:
 
 
 def _pack_service(record: Any, service: spec.ServiceSpec, pool: Pool) -> tuple[tuple[int, int], ...]:
-    record.delay_ns, record.noise, record.noise_parameter = service.delay_ns, service.noise, service.noise_parameter
+    record.delay_ns, record.noise, record.noise_parameter = (
+        service.delay_ns,
+        service.noise,
+        service.noise_parameter,
+    )
     record.seeds_at = pool.add_words(np.array(service.seeds, np.uint64))
-    record.max_items, record.max_requests, record.max_queue = service.max_items, service.max_requests, service.max_queue
-    record.drop_expired, record.shared, record.balance = service.drop_expired, service.shared_queue, service.balance
+    record.max_items, record.max_requests, record.max_queue = (
+        service.max_items,
+        service.max_requests,
+        service.max_queue,
+    )
+    record.drop_expired, record.shared, record.balance = (
+        service.drop_expired,
+        service.shared_queue,
+        service.balance,
+    )
     record.preferred_at, record.preferred_n = pool.add_ints(list(service.preferred)), len(service.preferred)
     record.max_preferred = service.preferred[-1] if service.preferred else service.max_items
     record.shared_station = NONE
@@ -194,14 +219,25 @@ def _pack_streams(streams: tuple[spec.Stream, ...], pool: Pool) -> Any:
     packed = _records(STREAM, len(streams))
     for stream in streams:
         record = packed[stream.index]
-        record.source, record.gap_kind, record.gap_parameter = stream.source, stream.gap_kind, stream.gap_parameter
+        record.source, record.gap_kind, record.gap_parameter = (
+            stream.source,
+            stream.gap_kind,
+            stream.gap_parameter,
+        )
         record.gap_seed, record.class_seed = stream.gap_seed, stream.class_seed
         record.pieces = len(stream.piece_end_ns)
-        record.ends_at, record.rates_at = pool.add_ints(stream.piece_end_ns), pool.add_floats(stream.piece_rate_per_ns)
+        record.ends_at, record.rates_at = (
+            pool.add_ints(stream.piece_end_ns),
+            pool.add_floats(stream.piece_rate_per_ns),
+        )
         record.values_at, record.values_n = pool.add_ints(stream.values), len(stream.values)
         record.step_ns, record.piece = stream.step_ns, -1 if stream.source == spec.FROM_COUNTS else 0
         record.table_at, record.table_n = pool.add_words(stream.gap_table), len(stream.gap_table)
-        record.users, record.think_at, record.think_n = stream.users, pool.add_floats(stream.think_ns), len(stream.think_ns)
+        record.users, record.think_at, record.think_n = (
+            stream.users,
+            pool.add_floats(stream.think_ns),
+            len(stream.think_ns),
+        )
         record.classes_at, record.classes_n = pool.add_ints(stream.classes), len(stream.classes)
         record.class_table_at = pool.add_words(stream.class_table)
         record.row_class_at = pool.add_ints(stream.row_class) if len(stream.row_class) else -1
