@@ -104,7 +104,7 @@ def forget_deadline(p: Any, r: Any) -> None:
 def drop_stale(p: Any, g: Any, t: Any) -> None:
     """Drop stale entries from a ring's front, as far as deadlines up to t. What is left there is a true deadline."""
     group = groups(p, g)
-    while group.due_ns <= t:
+    while group.head < group.tail and group.due_ns <= t:
         entry = deadlines(p, g, group.head)
         if requests(p, entry.request).deadline_ns == entry.due_ns:
             break
