@@ -101,8 +101,11 @@ def _choose(p: Any, s: Any, f: Any, t: Any, to_ns: Any) -> Any:
 
 
 @inlined
-def _dispatch(p: Any, f: Any, t: Any, to_ns: Any) -> Any:
-    """Send a flight to a queue of its service. Returns NONE, or the cause of its failure."""
+def _dispatch(p: Any, f: Any, t: Any, seen_ns: Any, to_ns: Any) -> Any:
+    """Send a flight to a queue of its service. Returns NONE, or the cause of its failure.
+
+    Replicas are looked at as of `seen_ns`: that is t, but for what a change of the fleet sends on.
+    """
     flight = flights(p, f)
     if flight.lost:
         flight.lost = 0
@@ -114,7 +117,7 @@ def _dispatch(p: Any, f: Any, t: Any, to_ns: Any) -> Any:
     service = services(p, s)
     if service.ready_n == 0:
         return int64(NO_REPLICA)
-    i = _choose(p, s, f, t, to_ns)
+    i = _choose(p, s, f, seen_ns, to_ns)
     station = stations(p, i)
     flight.service = s
     flight.station = i
@@ -221,7 +224,7 @@ def _send(p: Any, r: Any, who: Any, c: Any, key: Any, t: Any, to_ns: Any) -> Non
     join(p, f, r)
     if key >= 0:
         rows(p, key).value = flight_row(f)
-    cause = _dispatch(p, f, t, to_ns)
+    cause = _dispatch(p, f, t, t, to_ns)
     if cause >= 0:
         _fail_flight(p, f, t, cause)
 
@@ -257,11 +260,20 @@ def _overdue(p: Any, g: Any, t: Any, to_ns: Any) -> None:
 
 @outlined
 def _dispatch_deferred(p: Any, to_ns: Any) -> None:
-    """The next flight of those that a lost replica has left."""
+    """The next flight of those that a lost replica has left.
+
+    Changes of the fleet come before the events of their nanosecond: a batch that ends in it is still in service. What
+    can begin does so at once, so that whoever observes the fleet now sees it.
+    """
+    t = int64(p.now_ns)
     f = next_deferred(p)
-    cause = _dispatch(p, f, int64(p.now_ns), to_ns)
+    cause = _dispatch(p, f, t, t - 1, to_ns)
     if cause >= 0:
-        _fail_flight(p, f, int64(p.now_ns), cause)
+        _fail_flight(p, f, t, cause)
+    else:
+        i = int64(flights(p, f).station)
+        if servers(p, stations(p, i).server).busy == 0:
+            look(p, i, t, to_ns)
 
 
 @outlined
@@ -287,13 +299,7 @@ def advance(memory: Any, to_ns: int) -> int:
                 return NEED_ROOM
         slack -= 1
         if p.pending >= 0:
-            f = next_deferred(p)
-            cause = _dispatch(p, f, int64(p.now_ns), to_ns)
-            if cause >= 0:
-                _fail_flight(p, f, int64(p.now_ns), cause)
-            else:
-                # A change of the fleet shows at once: whoever observes it sees the batch that has begun.
-                look(p, int64(flights(p, f).station), int64(p.now_ns), to_ns)
+            _dispatch_deferred(p, to_ns)
             continue
         # The next miss; past the last one of a block that reaches beyond the window there is none before its end.
         t = int64(NEVER)
