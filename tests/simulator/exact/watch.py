@@ -34,7 +34,7 @@ class WatchedEnvironment(OrderedEnvironment):
     def step(self) -> None:
         """Note the next event, then let it happen."""
         time_ns, priority, _, event = self._queue[0]
-        kind = priority[0]  # type: ignore[index]
+        kind = priority[0]
         if kind > 0 and _matters(event):
             if time_ns != self._now_ns:
                 self._now_ns, self._kinds = int(time_ns), []
