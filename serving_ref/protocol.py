@@ -1,0 +1,67 @@
+"""What client, gateway and model server say to each other beside the Open Inference Protocol v2 (REST).
+
+    POST /v2/models/{route}/infer     client → gateway: a scenario's route is the public name of a model
+    POST /v2/models/{model}/infer     gateway → model server (ours, Triton, KServe)
+
+The body is the protocol's inference request (https://github.com/kserve/open-inference-protocol,
+specification/protocol/inference_rest.md) and nothing else; what the gateway needs beside it is in headers, all of
+them optional. The first dimension of the inputs is the number of items.
+"""
+
+from __future__ import annotations
+
+from enum import Enum
+
+CLASS = "baseload-class"
+"""Request: the class of the scenario. Without it: the first class of the route."""
+KEY = "baseload-key"
+"""Request: what is asked for, up to 200 printable ASCII characters. Cache and coalescing work on it; a request without
+one asks for something new."""
+DIFFICULTY = "baseload-difficulty"
+"""Request: from 0 to 1. Routes with `split: difficulty` send it to its tier. Without it: 1, the last tier."""
+TIMEOUT_MS = "baseload-timeout-ms"
+"""Request, on both hops: milliseconds (a decimal fraction is allowed) that the sender will still wait. The gateway
+passes on what is left of them. Without it: the timeout of the class."""
+PRIORITY = "baseload-priority"
+"""Request, gateway → model server: 0 to 7 as in the scenario, higher first."""
+OUTCOME = "baseload-outcome"
+"""Response: one of `Outcome`, always."""
+SERVICE = "baseload-service"
+"""Response: the service that answered, if one did."""
+
+
+class Outcome(Enum):
+    """How a request ended at the gateway: exactly one of these, in the words of the simulator's counters."""
+
+    MODEL = "model"
+    """Answered by a model, on this request's own flight: 200."""
+    COALESCED = "coalesced"
+    """Answered by a flight that another request had started: 200."""
+    CACHE = "cache"
+    """Answered by the response cache: 200."""
+    INVALID = "invalid"
+    """Malformed, oversized, or for what is not there: a status of 4xx."""
+    RATE_LIMITED = "rate_limited"
+    """Beyond the token bucket: 429 with Retry-After."""
+    SHED = "shed"
+    """Refused because too much was outstanding: 503 with Retry-After."""
+    QUEUE_FULL = "queue_full"
+    """The replica's queue was full: 503 with Retry-After."""
+    BREAKER_OPEN = "breaker_open"
+    """The service's circuit breaker was open: 503 with Retry-After."""
+    NO_REPLICA = "no_replica"
+    """No replica of the service was ready: 503 with Retry-After."""
+    LOST = "lost"
+    """Its replica was lost, and so was the one that it was sent to again: 502."""
+    ERROR = "error"
+    """The model server answered, but with an error of its own: 502."""
+    TIMEOUT = "timeout"
+    """The time that the client gave was over: 504."""
+
+
+STATUS = {
+    Outcome.MODEL: 200, Outcome.COALESCED: 200, Outcome.CACHE: 200, Outcome.INVALID: 400, Outcome.RATE_LIMITED: 429,
+    Outcome.SHED: 503, Outcome.QUEUE_FULL: 503, Outcome.BREAKER_OPEN: 503, Outcome.NO_REPLICA: 503,
+    Outcome.LOST: 502, Outcome.ERROR: 502, Outcome.TIMEOUT: 504,
+}  # fmt: skip
+"""Outcome → HTTP status (INVALID: 400 unless a closer one fits)."""
