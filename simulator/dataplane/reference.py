@@ -9,10 +9,12 @@ from __future__ import annotations
 from collections import defaultdict
 from typing import TYPE_CHECKING, Any
 
+from scenarios.rules.breaker import CircuitBreaker
+from scenarios.rules.token_bucket import TokenBucket
 from simulator.dataplane import arrivals, draws
 from simulator.dataplane import specification as spec
 from simulator.dataplane.reference_batcher import Flight, Slot, Station, Waiter
-from simulator.dataplane.reference_gateway import CircuitBreaker, ResponseCache, RetryBudget, TokenBucket
+from simulator.dataplane.reference_gateway import ResponseCache, RetryBudget
 from simulator.dataplane.reference_records import Recorder
 from simulator.dataplane.reference_time import DEADLINE, ENTER, FETCHED, RETRY, SEND, OrderedEnvironment
 from simulator.dataplane.state import backoff_waits_ns, pack

@@ -1,10 +1,11 @@
-"""The replicas in the reference: queues, Triton's batching rule, batches in service."""
+"""The replicas in the reference: queues, batches in service. The batching rule is `scenarios/rules/batching.py`."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
 
+from scenarios.rules.batching import Gathering
 from simulator.dataplane import draws
 from simulator.dataplane.reference_time import COMPLETE, TIMER
 
@@ -135,37 +136,22 @@ class Station:
     def batch_size(self) -> int:
         """How many flights from the queue's front make a batch now; 0: wait for more.
 
-        Triton's `DynamicBatchScheduler::GetDynamicBatch`. Flights that nobody waits for any more are left out of
-        the part of the queue that is looked at, if the service drops expired ones.
+        Flights that nobody waits for any more are left out of the part of the queue that is looked at, if the
+        service drops expired ones.
         """
-        s = self.service
-        largest_preferred = s.preferred[-1] if s.preferred else s.max_items
-        n = items = best = 0
-        full = False
-        while n < len(self.queue):
-            flight = self.queue[n]
-            if s.drop_expired and not flight.waiters:
-                del self.queue[n]
+        gathering = Gathering(self.service)
+        while gathering.requests < len(self.queue):
+            flight = self.queue[gathering.requests]
+            if self.service.drop_expired and not flight.waiters:
+                del self.queue[gathering.requests]
                 self.host.flight_expired(flight)
                 continue
-            if n and best == 0 and items + flight.items > largest_preferred:
-                best = n
-            if n and (items + flight.items > s.max_items or n == s.max_requests):
-                full = True
+            if not gathering.take(flight.items):
                 break
-            n += 1
-            items += flight.items
-            if items in s.preferred:
-                best = n
-        if n == 0:
+        if not self.queue:
             return 0
         oldest = min(flight.enqueued_ns for flight in self.queue)
-        exceeded = s.delay_ns > 0 and self.env.now_ns - oldest >= s.delay_ns
-        if best and not exceeded:
-            return best
-        if full or items >= largest_preferred or n == s.max_requests or exceeded or s.delay_ns == 0:
-            return n
-        return 0
+        return gathering.size(self.env.now_ns - oldest)
 
     def set_timer(self) -> None:
         """Look at the queue again when its oldest flight has waited for the delay."""

@@ -1,33 +1,12 @@
-"""The gateway's stateful parts in the reference, each written the obvious way."""
+"""The gateway's stateful parts in the reference, each written the obvious way.
+
+Token bucket and circuit breaker are the serving stack's too: `scenarios/rules/`."""
 
 from __future__ import annotations
 
-from collections import OrderedDict, deque
-from typing import TYPE_CHECKING
+from collections import OrderedDict
 
 from simulator.dataplane import specification as spec
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-
-class TokenBucket:
-    """Tokens flow in at a steady pace up to the burst; an attempt takes one. Kept as a schedule, in whole ns."""
-
-    def __init__(self, interval_ns: int, burst_ns: int) -> None:
-        self.interval_ns = interval_ns
-        self.burst_ns = burst_ns
-        self.scheduled_ns = 0
-
-    def take(self, now: int) -> bool:
-        """Take a token at `now` if there is one."""
-        if self.interval_ns == 0:
-            return True
-        scheduled = max(self.scheduled_ns, now)
-        if scheduled - now > self.burst_ns:
-            return False
-        self.scheduled_ns = scheduled + self.interval_ns
-        return True
 
 
 class ResponseCache:
@@ -79,64 +58,3 @@ class RetryBudget:
             return False
         self.tokens -= spec.MICRO
         return True
-
-
-class CircuitBreaker:
-    """Closed: watches. Open: refuses. Half-open: lets a few probes decide."""
-
-    def __init__(self, rules: spec.BreakerSpec | None, on_open: Callable[[], None]) -> None:
-        self.rules = rules
-        self.on_open = on_open
-        self.state = "closed"
-        self.open_until = 0
-        self.epoch = 0
-        self.probes_left = 0
-        self.probes_ok = 0
-        self._forget()
-
-    def _forget(self) -> None:
-        self.failures: deque[bool] = deque(maxlen=self.rules.window if self.rules else 1)
-        self.slow_run = 0
-
-    def admit(self, now: int) -> int | None:
-        """None: refused. 0: let through. Else: let through as a probe of this half-open epoch."""
-        if self.rules is None or self.state == "closed":
-            return 0
-        if self.state == "open":
-            if now < self.open_until:
-                return None
-            self.state = "half-open"
-            self.epoch += 1
-            self.probes_left = self.rules.probes
-            self.probes_ok = 0
-        if self.probes_left == 0:
-            return None
-        self.probes_left -= 1
-        return self.epoch
-
-    def note(self, now: int, *, ok: bool, latency_ns: int, epoch: int) -> None:
-        """Learn how a call went."""
-        if self.rules is None:
-            return
-        if self.state == "half-open" and epoch == self.epoch:
-            if not ok:
-                self._open(now)
-                return
-            self.probes_ok += 1
-            if self.probes_ok == self.rules.probes:
-                self.state = "closed"
-        elif self.state == "closed":
-            if ok:
-                self.slow_run = self.slow_run + 1 if latency_ns > self.rules.slow_ns else 0
-            self.failures.append(not ok)
-            full = len(self.failures) == self.rules.window
-            too_many = self.rules.max_errors >= 0 and full and sum(self.failures) > self.rules.max_errors
-            if too_many or self.slow_run >= self.rules.slow_consecutive:
-                self._open(now)
-
-    def _open(self, now: int) -> None:
-        assert self.rules is not None
-        self.state = "open"
-        self.open_until = now + self.rules.open_ns
-        self._forget()
-        self.on_open()

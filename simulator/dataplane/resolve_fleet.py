@@ -9,6 +9,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from scenarios.errors import InvalidInput
+from scenarios.rules.batching import batching_numbers
+from scenarios.rules.breaker import breaker_rule
+from scenarios.rules.token_bucket import limit_schedule_ns
 from scenarios.units import NANOSECONDS_PER_SECOND, nanoseconds
 from simulator.dataplane import draws
 from simulator.dataplane import specification as spec
@@ -21,7 +24,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from scenarios.schema import BatchLatency, Breaker, Cache, Noise, Route, Scenario, Service
+    from scenarios.schema import BatchLatency, Cache, Noise, Route, Scenario, Service
 
 _CACHES = {"ttl": spec.CACHE_TTL, "lru": spec.CACHE_LRU, "given": spec.CACHE_GIVEN}
 _SPLITS = {
@@ -76,14 +79,14 @@ def resolve(
 def _route(scenario: Scenario, index: int) -> spec.RouteSpec:
     route: Route = scenario.routes[index]
     service_of = {service.name: place for place, service in enumerate(scenario.services)}
-    interval_ns = round(NANOSECONDS_PER_SECOND / route.rate_limit.rate) if route.rate_limit else 0
+    limit_interval_ns, limit_burst_ns = limit_schedule_ns(route.rate_limit)
     cache = route.cache
     weights = np.array([target.weight or 1.0 for target in route.targets])
     return spec.RouteSpec(
         name=route.name,
         index=index,
-        limit_interval_ns=interval_ns,
-        limit_burst_ns=(route.rate_limit.burst - 1) * interval_ns if route.rate_limit else 0,
+        limit_interval_ns=limit_interval_ns,
+        limit_burst_ns=limit_burst_ns,
         validation_ns=duration_quantiles_ns(route.validation),
         cache=_CACHES[cache.kind] if cache else spec.CACHE_NONE,
         ttl_ns=_ttl_ns(cache),
@@ -112,7 +115,7 @@ def _service(
     scenario: Scenario, index: int, streams: tuple[spec.Stream, ...], files: Mapping[str, Path], seed: int
 ) -> spec.ServiceSpec:
     service: Service = scenario.services[index]
-    batching = service.batching
+    batching, rule = service.batching, batching_numbers(service.batching)
     types = {pool.name: pool.instance_type for pool in scenario.pools}
     latencies = [profile_latency(scenario, service, types[pool]) for pool in service.pools]
     where = f"services[{service.name}]"
@@ -124,10 +127,10 @@ def _service(
         name=service.name,
         index=index,
         seeds=tuple(base ^ stream.noise_seed for stream in streams),
-        max_items=batching.max_batch_size,
-        max_requests=min(batching.max_batch_requests or batching.max_batch_size, batching.max_batch_size),
-        delay_ns=nanoseconds(batching.max_queue_delay),
-        preferred=tuple(sorted(set(batching.preferred_batch_sizes))),
+        max_items=rule.max_items,
+        max_requests=rule.max_requests,
+        delay_ns=rule.delay_ns,
+        preferred=rule.preferred,
         max_queue=batching.max_queue_size or 2**31 - 1,
         drop_expired=batching.drop_expired,
         shared_queue=service.queue == "shared",
@@ -142,7 +145,7 @@ def _service(
             for latency in latencies
         ),
         pools=tuple(service.pools),
-        breaker=_breaker(service.breaker),
+        breaker=breaker_rule(service.breaker),
     )
 
 
@@ -164,21 +167,6 @@ def _noise(noise: Noise) -> tuple[int, float]:
     if noise.gamma_cv is not None:
         return draws.NOISE_GAMMA, 1.0 / noise.gamma_cv**2
     return (draws.NOISE_EXPONENTIAL if noise.exponential else draws.NOISE_NONE), 0.0
-
-
-def _breaker(breaker: Breaker | None) -> spec.BreakerSpec | None:
-    if breaker is None:
-        return None
-    return spec.BreakerSpec(
-        max_errors=-1
-        if breaker.error_rate is None
-        else math.floor(breaker.error_rate * breaker.window + 1e-9),
-        window=breaker.window,
-        slow_ns=spec.NEVER if breaker.slow_latency is None else nanoseconds(breaker.slow_latency),
-        slow_consecutive=breaker.slow_consecutive,
-        open_ns=nanoseconds(breaker.open_for),
-        probes=breaker.half_open_probes,
-    )
 
 
 def measured(latency: BatchLatency, files: Mapping[str, Path], where: str) -> Measured:

@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+    from scenarios.rules.breaker import BreakerRule
+
 NEVER = 1 << 62
 """A time that does not come: 146 years."""
 
@@ -159,19 +161,6 @@ class RouteSpec:
 
 
 @dataclass(frozen=True, eq=False)
-class BreakerSpec:
-    """A circuit breaker."""
-
-    max_errors: int
-    """Opens when more than this many of the last `window` calls failed; -1: no such rule."""
-    window: int
-    slow_ns: int
-    slow_consecutive: int
-    open_ns: int
-    probes: int
-
-
-@dataclass(frozen=True, eq=False)
 class ServiceTimes:
     """Service times of one (service, pool): the measured values for each number of items."""
 
@@ -203,7 +192,7 @@ class ServiceSpec:
     times: tuple[ServiceTimes, ...]
     """By the place of the pool in the service."""
     pools: tuple[str, ...]
-    breaker: BreakerSpec | None
+    breaker: BreakerRule | None
 
 
 @dataclass(frozen=True, eq=False)
