@@ -19,6 +19,7 @@ from simulator.control.heartbeat import beat, beat_every
 from simulator.control.instances import ReplicaNumbers
 from simulator.control.pools import ScheduledPool, kinds, wanted_sizes
 from simulator.control.recorder import Recorder
+from simulator.control.slot_time import SlotTime
 from simulator.control.timeline import timeline
 from simulator.dataplane.resolve_fleet import resolve
 from simulator.results.recorded import CLASS_COUNTERS
@@ -72,7 +73,7 @@ def simulate(
     plane = _plane(engine, resolve(scenario, loaded.files, seed, log=on_logs is not None))
 
     env = simpy.Environment()
-    fleet, books, numbers = Fleet(env, plane), Books(env), ReplicaNumbers()
+    fleet, books, numbers = Fleet(env, plane, SlotTime(scenario.services)), Books(env), ReplicaNumbers()
     recorder = Recorder(env, fleet, plane, books, scenario, edges)
     report = _reporter(env, seed, progress, logging=on_logs is not None)
     for pool, kind in zip(scenario.pools, members, strict=True):

@@ -22,8 +22,11 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
     import simpy
+    from numpy import int64
+    from numpy.typing import NDArray
 
-    from scenarios.fleet import AddReplica, Snapshot
+    from scenarios.fleet import AddReplica, Change, Snapshot
+    from simulator.control.slot_time import SlotTime
     from simulator.dataplane.engine import Counters, DataPlane
 
 CHANGE, LOOK = EventPriority(2), EventPriority(3)
@@ -42,9 +45,10 @@ class Drain:
 class Fleet:
     """A data plane that is always advanced to `env.now` before it is read or changed."""
 
-    def __init__(self, env: simpy.Environment, plane: DataPlane) -> None:
+    def __init__(self, env: simpy.Environment, plane: DataPlane, slot_time: SlotTime) -> None:
         self._env = env
         self._plane = plane
+        self._slot_time = slot_time
         self._added: list[AddReplica] = []
         self._leaving: list[Drain] = []
         self._draining: dict[int, Drain] = {}
@@ -68,9 +72,7 @@ class Fleet:
     def is_drained(self, drain: Drain) -> bool:
         """Whether the replicas have nothing left to do. Not to be asked in the instant of `drain`."""
         if self._looked_ns != self._env.now:
-            self.sync()
-            self._note_drained()
-            self._looked_ns = int(self._env.now)
+            self.observe()
         return drain.left == 0
 
     def look(self, see: Callable[[Snapshot], None]) -> None:
@@ -80,7 +82,18 @@ class Fleet:
     def observe(self) -> Snapshot:
         """The fleet as it is now, this instant's changes not applied yet."""
         self.sync()
-        return self._plane.observe()
+        seen = self._plane.observe()
+        for replica in seen.drained:
+            drain = self._draining.pop(replica, None)
+            if drain is not None:  # told of more than once, until the next change
+                drain.left -= 1
+                self._slot_time.end(replica, int(self._env.now))
+        self._looked_ns = int(self._env.now)
+        return seen
+
+    def slot_ns(self) -> NDArray[int64]:
+        """Time that batch slots were there up to now, by service."""
+        return self._slot_time.until(int(self._env.now))
 
     def _will_change(self) -> None:
         if not self._added and not self._leaving:
@@ -94,44 +107,13 @@ class Fleet:
 
     def _change(self) -> None:
         self.sync()
-        at_work = self._note_drained()
-        if self._added:
-            order = sorted(self._added, key=lambda add: (add.service, add.pool, add.instance, add.number))
-            self._plane.apply(order)
-        for drain in sorted(self._leaving, key=lambda drain: drain.replicas):
-            at_work = self._begin(drain, at_work)
+        added = sorted(self._added, key=lambda add: (add.service, add.pool, add.instance, add.number))
+        for replica in added:
+            self._slot_time.begin(replica, int(self._env.now))
+        for drain in self._leaving:
+            self._draining |= dict.fromkeys(drain.replicas, drain)
+        leaving = [DrainReplica(replica) for drain in self._leaving for replica in drain.replicas]
+        changes: list[Change] = [*added, *sorted(leaving, key=lambda drain: drain.replica)]
+        self._plane.apply(changes)
         self._added, self._leaving = [], []
         self._looked_ns = -1
-
-    def _begin(self, drain: Drain, at_work: int) -> int:
-        """Drain an instance, while `at_work` replicas drain already; return how many do then.
-
-        A data plane forgets drained replicas at its next change. What is drained must be noted before it;
-        and of replicas that are idle when they begin to drain there is only the count to tell: that is why
-        this is done one instance at a time.
-        """
-        self._plane.apply([DrainReplica(replica) for replica in drain.replicas])
-        after = _draining(self._plane.observe())
-        drain.left = after - at_work
-        if drain.left:
-            self._draining |= dict.fromkeys(drain.replicas, drain)
-        return after
-
-    def _note_drained(self) -> int:
-        """Note the replicas that are drained; return how many others are still draining."""
-        if not self._draining:
-            return 0
-        seen = self._plane.observe()
-        for replica in seen.drained:
-            drain = self._draining.pop(replica, None)
-            if drain is None:
-                continue
-            drain.left -= 1
-            if not drain.left:  # those that were idle from the beginning are never reported
-                for other in drain.replicas:
-                    self._draining.pop(other, None)
-        return _draining(seen) - len(seen.drained)
-
-
-def _draining(seen: Snapshot) -> int:
-    return sum(service.draining_replicas for service in seen.services)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from scenarios.units import nanoseconds
 from simulator.results.recorded import (
     CLASS_COUNTERS,
     POOL_GAUGES,
@@ -53,9 +54,11 @@ class Recorder:
         self._slo_good = np.zeros((edges, slos), np.int64)
         self._slo_total = np.zeros((edges, slos), np.int64)
         self._service_counters = np.zeros((edges, services, len(SERVICE_COUNTERS)), np.int64)
+        self._slot_ns = np.zeros((edges, services), np.int64)
         self._service_gauges = np.zeros((edges, services, len(SERVICE_GAUGES)), np.int64)
         self._pool_gauges = np.zeros((edges, len(self._pools), len(POOL_GAUGES)), np.int64)
         self._histograms = HistogramWindows()
+        self._warmup_ns = nanoseconds(scenario.run.warmup)
 
     def tick(self) -> Generator[simpy.Event, Any, None]:
         """The control process: reads at every edge but the last."""
@@ -77,10 +80,11 @@ class Recorder:
             slo_good=self._slo_good,
             slo_total=self._slo_total,
             service_counters=self._service_counters,
+            slot_ns=self._slot_ns,
             service_gauges=self._service_gauges,
             pool_gauges=self._pool_gauges,
-            batch_sizes=counters.batch_sizes.copy(),
-            served_items=counters.served_items.copy(),
+            batch_sizes=counters.batch_sizes - self._warm_batch_sizes,
+            served_items=counters.served_items - self._warm_served_items,
             histogram_edges_ns=self._timeline.histogram_edges_ns,
             histogram=self._histograms.sparse(),
             unfinished=unfinished,
@@ -96,6 +100,10 @@ class Recorder:
         self._slo_total[row] = counters.slo_total
         self._service_counters[row] = counters.service_counters
         self._service_counters[row, :, _BUSY_NS] = self._plane.busy_ns()  # batches under way included
+        self._slot_ns[row] = self._fleet.slot_ns()
+        if self._env.now == self._warmup_ns:
+            self._warm_batch_sizes = counters.batch_sizes.copy()
+            self._warm_served_items = counters.served_items.copy()
         if self._env.now == self._timeline.histogram_edges_ns[self._histograms.windows + 1]:
             self._histograms.close_window(counters.histogram)
         return counters

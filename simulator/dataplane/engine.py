@@ -52,7 +52,8 @@ class DataPlane(Protocol):
         """Change the fleet, at the end of the last window and before any event of that nanosecond."""
 
     def observe(self) -> Snapshot:
-        """Look at the fleet as it is now."""
+        """Look at the fleet as it is now. Drained replicas are told of until the next `apply`, which forgets
+        them."""
 
     def busy_ns(self) -> NDArray[np.int64]:
         """Time with a batch in service by service, those under way up to now included. Shape (S,)."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -30,6 +31,18 @@ _SHARED_UID = 1 << 39
 _BUSY_NS = SERVICE_COUNTERS.index("busy_ns")
 
 
+@dataclass(frozen=True, eq=False)
+class _Listed:
+    """Where the replicas of one service are in the kernel's records, as of the last change of the fleet."""
+
+    slots: NDArray[np.int64]
+    """Rows of `servers`."""
+    queues: NDArray[np.int64]
+    """Rows of `stations`."""
+    ready: int
+    draining: int
+
+
 class KernelPlane:
     """The event-ordered kernel. See `DataPlane` for the calls."""
 
@@ -42,6 +55,8 @@ class KernelPlane:
         self._services = {service.name: service for service in specification.services}
         self._replicas: dict[int, AddReplica] = {}
         self._draining: set[int] = set()
+        self._reported: set[int] = set()
+        """Drained replicas that a snapshot has told of: they are forgotten at the next change."""
         self._slots: dict[int, list[int]] = {}
         self._stations: dict[int, int] = {}
         self._free_stations: list[int] = []
@@ -52,6 +67,7 @@ class KernelPlane:
             if service.shared_queue:
                 index = self._new_station(service.index, _SHARED_UID + service.index)
                 self._tables.services[service.index].shared_station = index
+        self._list_fleet()
         kernel.start_users(self._tables.memory)
 
     def advance(self, to_ns: int) -> Counters:
@@ -92,25 +108,20 @@ class KernelPlane:
         """Look at the fleet as it is now."""
         plane = self._tables
         services = []
-        for service in self._spec.services:
-            slots = [slot for uid in self._uids(service.index) for slot in self._slots[uid]]
-            ready = [uid for uid in self._uids(service.index) if uid not in self._draining]
-            queues = {int(plane.servers[slot].station) for slot in slots}
-            if service.shared_queue:
-                queues.add(int(plane.services[service.index].shared_station))
+        for service, listed in zip(self._spec.services, self._listed, strict=True):
+            servers = plane.servers[listed.slots]
             services.append(
                 ServiceState(
                     name=service.name,
-                    ready_replicas=len(ready),
-                    draining_replicas=sum(uid in self._draining for uid in self._uids(service.index)),
-                    queued=sum(int(plane.stations[queue].queued) for queue in queues),
-                    in_service=sum(
-                        int(plane.servers[slot].batch_n) for slot in slots if plane.servers[slot].busy
-                    ),
-                    batch_slots=len(ready) * service.instances,
+                    ready_replicas=listed.ready,
+                    draining_replicas=listed.draining,
+                    queued=int(plane.stations.queued[listed.queues].sum()),
+                    in_service=int(servers.batch_n[servers.busy == 1].sum()),
+                    batch_slots=listed.ready * service.instances,
                 )
             )
         drained = tuple(uid for uid in sorted(self._draining) if self._is_empty(uid))
+        self._reported.update(drained)
         return Snapshot(plane.clock.now_ns / NANOSECONDS_PER_SECOND, tuple(services), drained)
 
     def busy_ns(self) -> NDArray[np.int64]:
@@ -212,6 +223,7 @@ class KernelPlane:
             self._free_stations.append(station)
         del self._replicas[replica]
         self._draining.discard(replica)
+        self._reported.discard(replica)
 
     def _new_station(self, service: int, uid: int) -> int:
         if not self._free_stations:
@@ -239,28 +251,40 @@ class KernelPlane:
 
     def _list_fleet(self) -> None:
         """Write the lists that the kernel reads: slots of each station, ready stations of each service."""
+        for replica in sorted(self._reported):
+            self._forget(replica)
         station_servers: list[int] = []
         ready: list[int] = []
-        for replica in [replica for replica in self._draining if self._is_empty(replica)]:
-            self._forget(replica)
+        self._listed: list[_Listed] = []
         for service in self._spec.services:
             record = self._tables.services[service.index]
             record.ready_at = len(ready)
+            uids = self._uids(service.index)
+            accepting = [uid for uid in uids if uid not in self._draining]
+            slots = [slot for uid in uids for slot in self._slots[uid]]
             if service.shared_queue:
                 shared = self._tables.stations[record.shared_station]
-                slots = [slot for uid in self._uids(service.index) for slot in self._slots[uid]]
                 shared.servers_at, shared.servers_n = len(station_servers), len(slots)
-                station_servers += slots
-                if any(uid not in self._draining for uid in self._uids(service.index)):
-                    ready.append(int(record.shared_station))
+                queues = [int(record.shared_station)]
+                ready += queues if accepting else []
             else:
-                for uid in self._uids(service.index):
-                    station = self._tables.stations[self._stations[uid]]
-                    station.servers_at, station.servers_n = len(station_servers), len(self._slots[uid])
-                    station_servers += self._slots[uid]
-                    if uid not in self._draining:
-                        ready.append(self._stations[uid])
+                queues = [self._stations[uid] for uid in uids]
+                at = len(station_servers)
+                for uid, queue in zip(uids, queues, strict=True):
+                    station = self._tables.stations[queue]
+                    station.servers_at, station.servers_n = at, len(self._slots[uid])
+                    at += len(self._slots[uid])
+                ready += [self._stations[uid] for uid in accepting]
+            station_servers += slots
             record.ready_n = len(ready) - record.ready_at
+            self._listed.append(
+                _Listed(
+                    np.array(slots, np.int64),
+                    np.array(queues, np.int64),
+                    len(accepting),
+                    len(uids) - len(accepting),
+                )
+            )
         self._tables.place(
             station_servers=np.array(station_servers, np.int32), ready=np.array(ready, np.int32)
         )

@@ -35,6 +35,8 @@ class ReferencePlane:
         self._services = {service.name: service for service in specification.services}
         self._replicas: dict[int, AddReplica] = {}
         self._draining: set[int] = set()
+        self._reported: set[int] = set()
+        """Drained replicas that a snapshot has told of: they are forgotten at the next change."""
         self._station: dict[int, Station] = {}
         self._shared = [
             Station(self._run.env, service, _SHARED_UID + service.index, self._run)
@@ -89,6 +91,7 @@ class ReferencePlane:
                 )
             )
         drained = tuple(uid for uid in sorted(self._draining) if self._is_empty(uid))
+        self._reported.update(drained)
         return Snapshot(self._run.env.now_ns / NANOSECONDS_PER_SECOND, tuple(services), drained)
 
     def busy_ns(self) -> NDArray[np.int64]:
@@ -168,9 +171,10 @@ class ReferencePlane:
         station.slots = [slot for slot in station.slots if slot.uid != replica]
         del self._replicas[replica]
         self._draining.discard(replica)
+        self._reported.discard(replica)
 
     def _list_ready(self) -> None:
-        for replica in [replica for replica in self._draining if self._is_empty(replica)]:
+        for replica in sorted(self._reported):
             self._forget(replica)
         for service in self._spec.services:
             ready = [uid for uid in self._uids(service) if uid not in self._draining]

@@ -104,8 +104,9 @@ class SeedRecord:
 
     Shapes, with E edges, C classes, S services, P pools, L SLOs: `edges_ns` (E,), `class_counters` (E, C,
     len(CLASS_COUNTERS)), `slo_good` and `slo_total` (E, L), `service_counters` (E, S, len(SERVICE_COUNTERS)),
-    `service_gauges` (E, S, len(SERVICE_GAUGES)), `pool_gauges` (E, P, len(POOL_GAUGES)), `batch_sizes` (S, N+1)
-    with the number of batches of n items at [s, n], `served_items` (C, S). `histogram_edges_ns` (W+1,) are the
+    `slot_ns` (E, S) with batch slots × the time that they were there, `service_gauges` (E, S,
+    len(SERVICE_GAUGES)), `pool_gauges` (E, P, len(POOL_GAUGES)); without the warm-up, `batch_sizes` (S, N+1)
+    with the number of batches of n items at [s, n], and `served_items` (C, S). `histogram_edges_ns` (W+1,) are the
     edges of the histogram windows. `unfinished` (C,) are logical requests still open at the end, and
     `unfinished_late` (L,) those of them that are already later than their SLO's latency: they count as missed.
     """
@@ -117,6 +118,7 @@ class SeedRecord:
     slo_good: NDArray[np.int64]
     slo_total: NDArray[np.int64]
     service_counters: NDArray[np.int64]
+    slot_ns: NDArray[np.int64]
     service_gauges: NDArray[np.int64]
     pool_gauges: NDArray[np.int64]
     batch_sizes: NDArray[np.int64]

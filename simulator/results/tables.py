@@ -78,6 +78,7 @@ def _timeline_part(record: SeedRecord, entities: Sequence[tuple[str, int, str]])
     for kind, fields, source, differences in (
         ("class", CLASS_COUNTERS, record.class_counters, True),
         ("service", SERVICE_COUNTERS, record.service_counters, True),
+        ("service", ("slot_ns",), record.slot_ns[:, :, None], True),
         ("service", SERVICE_GAUGES, record.service_gauges, False),
         ("pool", POOL_GAUGES, record.pool_gauges, False),
     ):

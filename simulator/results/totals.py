@@ -5,7 +5,7 @@ Logical requests (first send to final outcome) and attempts are apart everywhere
 - `hit_ratio` = ok_cache / (ok_cache + ok_coalesced + ok_model): of the requests that were answered, those
   that the response cache answered. A failed request counts neither as a hit nor as a miss.
 - `answered_ratio` = answered / (answered + failed).
-- `utilisation` = busy time / (batch slots × time); slots are read at interval edges and hold until the next.
+- `utilisation` = busy time / slot time: batch slots × the time from their replica's readiness until it is gone.
 
 None stands where a figure has no meaning, such as a percentile of nothing.
 """
@@ -113,10 +113,10 @@ def latency_percentiles(counts: NDArray[np.int64], *, failed: int | None = None)
 
 
 def service_totals(record: SeedRecord, scenario: Scenario, warmup_ns: int) -> Tree:
-    """Totals of each service by its name. `batch_sizes` (batches by their number of items) is of the whole
-    run."""
+    """Totals of each service by its name."""
     row = edge_row(record, warmup_ns)
     counters = record.service_counters[-1] - record.service_counters[row]
+    slot_ns = record.slot_ns[-1] - record.slot_ns[row]
     seconds = measured_s(record, warmup_ns)
     lengths_s = np.diff(record.edges_ns[row:]) / NANOSECONDS_PER_SECOND
     gauges = np.einsum("e,esg->sg", lengths_s, record.service_gauges[row:-1].astype(float)) / seconds
@@ -132,7 +132,8 @@ def service_totals(record: SeedRecord, scenario: Scenario, warmup_ns: int) -> Tr
             "batch_items_mean": _per(count["batch_items"], count["batches"]),
             "batch_sizes": {str(items): int(sizes[items]) for items in np.flatnonzero(sizes).tolist()},
             "busy_s": count["busy_ns"] / NANOSECONDS_PER_SECOND,
-            "utilisation": _per(count["busy_ns"] / NANOSECONDS_PER_SECOND, gauge["batch_slots"] * seconds),
+            "slot_s": int(slot_ns[index]) / NANOSECONDS_PER_SECOND,
+            "utilisation": _per(count["busy_ns"], int(slot_ns[index])),
             "queue_wait_mean_s": _per(
                 count["queue_wait_ns"] / NANOSECONDS_PER_SECOND, count["batch_requests"]
             ),

@@ -163,6 +163,7 @@ def synthetic(
         slo_good=slo[0].cumsum(axis=0),
         slo_total=slo[1].cumsum(axis=0),
         service_counters=service,
+        slot_ns=np.concatenate(([[0]], gauges[:-1, :, 3] * interval_s * SECOND)).cumsum(axis=0),
         service_gauges=gauges,
         pool_gauges=pools,
         batch_sizes=batch_sizes,

@@ -66,6 +66,7 @@ def test_failed_requests_are_infinitely_late():
 def test_utilisation_is_busy_time_over_slot_time(made):
     found = service_totals(made.record, scenario(), 0)["ranker"]
     slot_s = (np.diff(made.record.edges_ns) * made.record.service_gauges[:-1, 0, 3]).sum() / SECOND
+    assert found["slot_s"] == slot_s
     assert found["utilisation"] == pytest.approx(found["busy_s"] / slot_s)
     assert sum(found["batch_sizes"].values()) == made.record.batch_sizes.sum()
 
