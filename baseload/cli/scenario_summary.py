@@ -66,7 +66,7 @@ def mean_rate_per_s(loaded: LoadedScenario, stream: Arrivals) -> float:
         run = loaded.scenario.run
         middles_s = np.arange(0.5 * stream.shape_step, run.duration, stream.shape_step)
         if len(middles_s):
-            rate_per_s *= float(shape_factors(stream.shape, middles_s, run.start.weekday()).mean())
+            rate_per_s *= float(shape_factors(stream.shape, middles_s, run.start).mean())
     return rate_per_s
 
 
@@ -96,11 +96,16 @@ def _service(service: Service) -> str:
 
 
 def _pool(pool: Pool) -> str:
-    schedule = (
-        f", then by a schedule of {len(pool.schedule.steps)} steps" if pool.schedule is not None else ""
-    )
+    schedule = ""
+    if pool.schedule is not None:
+        steps = pool.schedule.steps
+        plural = "" if len(steps) == 1 else "s"
+        every = (
+            "" if pool.schedule.every is None else f", repeated every {format_duration(pool.schedule.every)}"
+        )
+        schedule = f", by a schedule of {len(steps)} step{plural}{every}"
     zone = f" in {pool.zone}" if pool.zone is not None else ""
-    return f"{pool.size} × {pool.instance_type} {pool.capacity_type}{zone}{schedule}"
+    return f"{pool.first_size} × {pool.instance_type} {pool.capacity_type}{zone}{schedule}"
 
 
 def _slo(slo: Slo) -> str:

@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 from pydantic import Field, model_validator
 
 from scenarios.schema.base import Delay, DurationDistribution, Name, Named, PositiveInt, Section
-from scenarios.units import Bytes, Duration, Fraction, PositiveDuration, Ratio
+from scenarios.units import Bytes, Duration, Fraction, PositiveDuration, Ratio, nanoseconds
 
 
 class Noise(Section):
@@ -163,6 +163,12 @@ class Pool(Named):
     """Changes of the size; a step at 0s replaces `size`."""
     startup: Startup = Startup()
     """How long a new instance takes."""
+
+    @property
+    def first_size(self) -> int:
+        """Instances at the start: `size`, or what the schedule says for 0s."""
+        steps = self.schedule.steps if self.schedule is not None else []
+        return [self.size, *(step.size for step in steps if nanoseconds(step.at) == 0)][-1]
 
 
 class Batching(Section):

@@ -65,11 +65,11 @@ class RateShape(Section):
     choices = frozenset({"diurnal", "hourly", "weekly", "spike", "ramp"})
 
     diurnal: Diurnal | None = None
-    """A daily sine wave."""
+    """A daily sine wave, by the clock (UTC), whenever the run starts."""
     hourly: Annotated[list[Factor], Field(min_length=24, max_length=24)] | None = None
-    """24 factors, one for each hour of the day (UTC)."""
+    """24 factors, one for each hour of the day (UTC), whenever the run starts."""
     weekly: Annotated[list[Factor], Field(min_length=7, max_length=7)] | None = None
-    """7 factors, Monday first."""
+    """7 factors, Monday first; days begin at midnight UTC."""
     spike: Spike | None = None
     """A burst or a silence."""
     ramp: Ramp | None = None

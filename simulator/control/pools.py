@@ -90,8 +90,7 @@ def wanted_sizes(pool: Pool, end_ns: int) -> Iterator[tuple[int, int]]:
     """Yield (time in ns, instances wanted from then on), the first at 0, until `end_ns`."""
     schedule = pool.schedule
     steps = [(nanoseconds(step.at), step.size) for step in schedule.steps] if schedule else []
-    at_start = [size for at_ns, size in steps if at_ns == 0]
-    yield 0, at_start[-1] if at_start else pool.size
+    yield 0, pool.first_size
     every_ns = nanoseconds(schedule.every) if schedule and schedule.every is not None else 0
     for period in count():
         for at_ns, size in steps:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from datetime import UTC
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -16,6 +17,7 @@ from simulator.dataplane.distributions import count_weights, difficulty_quantile
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from datetime import datetime
     from pathlib import Path
 
     from numpy.typing import NDArray
@@ -112,7 +114,7 @@ def _pieces(
         ends = np.append(np.arange(step_ns, duration_ns, step_ns, dtype=np.int64), duration_ns)
         starts = np.concatenate(([0], ends[:-1]))
         factors = shape_factors(
-            arrivals.shape, (starts + ends) / 2 / NANOSECONDS_PER_SECOND, scenario.run.start.weekday()
+            arrivals.shape, (starts + ends) / 2 / NANOSECONDS_PER_SECOND, scenario.run.start
         )
     else:
         ends, factors = np.array([duration_ns], np.int64), np.ones(1)
@@ -142,17 +144,25 @@ def _mmpp_path(
     return np.array(ends, np.int64), np.array(factors)
 
 
-def shape_factors(shape: list[RateShape], time_s: NDArray[np.float64], weekday: int) -> NDArray[np.float64]:
-    """Product of the shape's factors at times (seconds from the start, a `weekday` with Monday = 0, at 00:00)."""
+def shape_factors(
+    shape: list[RateShape], time_s: NDArray[np.float64], start: datetime
+) -> NDArray[np.float64]:
+    """Product of the shape's factors at times (seconds from the `start` of the run).
+
+    Hours and weekdays are those of the clock in UTC; spikes and ramps count from the start.
+    """
     product = np.ones(len(time_s))
+    begin = start.astimezone(UTC)
+    midnight = begin.replace(hour=0, minute=0, second=0, microsecond=0)
+    clock_s = time_s + (begin - midnight).total_seconds()
     for factor in shape:
         if factor.diurnal is not None:
             swing = (factor.diurnal.peak_to_trough - 1) / (factor.diurnal.peak_to_trough + 1)
-            product *= 1 + swing * np.cos(2 * np.pi * (time_s - factor.diurnal.peak_at) / _DAY_S)
+            product *= 1 + swing * np.cos(2 * np.pi * (clock_s - factor.diurnal.peak_at) / _DAY_S)
         if factor.hourly is not None:
-            product *= np.array(factor.hourly)[(time_s // 3600).astype(int) % 24]
+            product *= np.array(factor.hourly)[(clock_s // 3600).astype(int) % 24]
         if factor.weekly is not None:
-            product *= np.array(factor.weekly)[((time_s // _DAY_S).astype(int) + weekday) % 7]
+            product *= np.array(factor.weekly)[((clock_s // _DAY_S).astype(int) + begin.weekday()) % 7]
         if factor.spike is not None:
             spike = factor.spike
             since = time_s - spike.at

@@ -82,6 +82,22 @@ def test_a_valid_scenario_is_said_in_a_few_lines(path):
     ]
 
 
+@pytest.mark.parametrize(
+    ("schedule", "said"),
+    [
+        ("{steps: [{at: 0s, size: 6}]}", "6 × g5.xlarge on-demand, by a schedule of 1 step"),
+        (
+            "{every: 1d, steps: [{at: 0s, size: 6}, {at: 8h, size: 9}]}",
+            "6 × g5.xlarge on-demand, by a schedule of 2 steps, repeated every 1 d",
+        ),
+        ("{steps: [{at: 8h, size: 9}]}", "4 × g5.xlarge on-demand, by a schedule of 1 step"),
+    ],
+)
+def test_a_pool_is_said_with_the_size_that_it_starts_with(path, schedule, said):
+    result = validate(path, "--set", f"pools.gpu.schedule={schedule}")
+    assert said in result.stdout
+
+
 def test_what_this_version_cannot_simulate_is_a_note(path):
     result = validate(path, "--set", "models[m].batching=continuous")
     assert result.exit_code == 0

@@ -7,8 +7,10 @@ import numpy as np
 import pytest
 from scipy import stats
 
+from scenarios.schema import Scenario
 from simulator.dataplane import draws
 from simulator.dataplane.resolve_fleet import resolve
+from simulator.dataplane.resolve_traffic import shape_factors
 from simulator.dataplane.specification import FOR_KEYS
 from simulator.results.recorded import CLASS_COUNTERS
 from simulator.run import simulate
@@ -238,3 +240,23 @@ def test_keys_that_drift_are_new_keys(tmp_path, drift, periods):
     popularity = queueing.zipf(20_000, 3.0)
     expected = periods * -np.expm1(-popularity * 100_000 / periods).sum()
     assert abs(compare("misses", expected, [each.query["ok_model"] for each in runs]).pull) < 1
+
+
+@pytest.mark.parametrize("start", ["2024-01-05T18:30:00Z", "2024-01-06T00:00:00+05:30"])
+def test_shapes_follow_clock_and_calendar_whenever_the_run_starts(start):
+    """A Friday, 18:30 in UTC, twice. Spikes and ramps count from the start of the run."""
+
+    def factor(shape, hours):
+        loaded = quick("1/s", DAY_S, shape=[shape])
+        loaded["run"]["start"] = start
+        scenario = Scenario.model_validate(loaded)
+        return shape_factors(
+            scenario.arrivals[0].shape, np.array(hours) * 3600.0, scenario.run.start
+        ).tolist()
+
+    diurnal = {"diurnal": {"peak_to_trough": 3, "peak_at": "20h"}}
+    assert factor(diurnal, [1.5, 13.5, 25.5]) == pytest.approx([1.5, 0.5, 1.5]), "20:00, 8:00, 20:00"
+    assert factor({"hourly": list(range(24))}, [0, 0.49, 0.51, 5.4, 5.6]) == [18, 18, 19, 23, 0]
+    assert factor({"weekly": [1, 2, 3, 4, 5, 6, 7]}, [0, 5.4, 5.6, 53.6]) == [5, 5, 6, 1]
+    assert factor({"spike": {"at": "1h", "hold": "1h", "times": 4}}, [0.9, 1.5, 2.1]) == [1, 4, 1]
+    assert factor({"ramp": {"start": "0h", "end": "2h", "times": 3}}, [0, 1, 2]) == [1, 2, 3]
