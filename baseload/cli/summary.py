@@ -39,7 +39,7 @@ def print_summary(document: Tree, *, as_json: bool = False, file: TextIO | None 
     console.print(
         Text.assemble(
             (run["name"], "bold"),
-            f"  {format_duration(totals['measured_s'])}, {who}, {document['engine']['name']}",
+            f"  {format_duration(totals['measured_s'])}, {who}, {wording.engine(document['engine'])}",
         )
     )
     for table in (
@@ -217,7 +217,7 @@ def verdict_lines(document: Tree, *, ascii_only: bool = False) -> list[Text]:
             lines.append(Text(f"  {found}"))
     for name, budget in document["budgets"].items():
         mark = (yes, "bold green") if budget["kept"] else (no, "bold red")
-        terms = f"{wording.usd(budget['spent_usd'])} spent of {wording.usd(budget['allowed_usd'])}"
+        terms = wording.budget_outcome(budget)
         whole = f"{wording.usd(budget['amount_usd'])} per {format_duration(budget['per_s'])}, pro rata"
         lines.append(Text.assemble(mark, " budget ", (name, "bold"), f": {terms} ({whole})"))
     return lines

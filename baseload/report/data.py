@@ -6,13 +6,14 @@ their largest values. Nothing here needs pandas.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from functools import cached_property
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from baseload.report.charges import Charges
 from scenarios.units import NANOSECONDS_PER_SECOND
 from simulator.results.histogram import BUCKETS, percentiles_ns
 from simulator.results.recorded import LATENCY_KINDS
@@ -80,6 +81,11 @@ class Series:
         """Histograms over time."""
         return Latencies.of(self.run.latency(), self.classes)
 
+    @cached_property
+    def charges(self) -> Charges:
+        """The bill by charge period."""
+        return Charges.of(self.run.costs(), self.start, len(self.document["seeds"]))
+
     def moment(self, seconds: float) -> str:
         """The absolute UTC time of a point of the run."""
         return f"{self.start + timedelta(seconds=round(seconds)):%a %d %b %Y %H:%M} UTC"
@@ -132,6 +138,12 @@ class Timeline:
     def binned(self) -> bool:
         """Whether a drawn point is more than one interval."""
         return len(self.bins) < len(self.edges_s) - 1
+
+    def coarser(self, points: int) -> Timeline:
+        """The same with at most so many drawn points."""
+        count = len(self.edges_s) - 1
+        bins = np.arange(0, count, -(-count // points))
+        return replace(self, bins=bins) if len(bins) < len(self.bins) else self
 
     def raw(self, kind: str, name: str, column: str) -> Floats:
         """One value an interval, mean over seeds."""

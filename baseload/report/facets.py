@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from baseload.report.style import Figure, Trace, numbers
 from scenarios.units import format_duration
 
@@ -55,6 +57,7 @@ class Facets:
         self._shapes: list[dict[str, Any]] = []
         self._notes: list[dict[str, Any]] = []
         self._legend: set[str] = set()
+        self._inner, self._lifted = inner, False
         self._layout: dict[str, Any] = {
             "height": height,
             "margin": {"l": 62, "r": 16, "t": _TITLE_HEIGHT, "b": _FOOT_HEIGHT},
@@ -92,9 +95,7 @@ class Facets:
         if len(columns) > 1:
             for column, text in enumerate(columns):
                 self._note(column * (width + _COLUMN_GAP), 1, f"<b>{text}</b>", lift=_HEADING_HEIGHT, size=13)
-            self._layout["margin"]["t"] += 2 * _HEADING_HEIGHT
-            self._layout["height"] += 2 * _HEADING_HEIGHT
-            self._layout["legend"]["y"] = 1 + (2 * _HEADING_HEIGHT + _LEGEND_LIFT) / inner
+            self._lift(2 * _HEADING_HEIGHT)
 
     def _axis(self, row: int, column: int) -> tuple[str, str]:
         number = row * self._columns + column + 1
@@ -127,16 +128,14 @@ class Facets:
             for column in range(self._columns):
                 self._layout[f"xaxis{self._axis(row, column)[0]}"].update(settings)
 
-    def limit(self, value: float, colour: str, text: str = "", row: int = 0) -> None:
-        """A dashed horizontal line across a row, with its meaning written on it, if not in the heading."""
+    def limit(self, value: float, colour: str, row: int = 0) -> None:
+        """A dashed horizontal line across a row; its heading says what it means."""
         for column in range(self._columns):
             x, y = self._axis(row, column)
-            label = {"text": "" if column else text, "textposition": "start", "yanchor": "bottom"}
             self._shapes.append({
                 "type": "line", "xref": f"x{x} domain", "yref": f"y{y}",
                 "x0": 0, "x1": 1, "y0": value, "y1": value,
                 "line": {"color": colour, "width": 1.2, "dash": "dash"},
-                "label": {**label, "font": {"size": 11, "color": colour}},
             })  # fmt: skip
 
     def _shade(self, column: int, until: float, text: str) -> None:
@@ -153,8 +152,18 @@ class Facets:
     def heading(self, row: int, text: str, more: str = "", colour: str = "") -> None:
         """A small heading above a row, and a word on it in a colour of its own."""
         top = self._layout[f"yaxis{self._axis(row, 0)[1]}"]["domain"][1]
-        words = f'   <span style="color:{colour}">{more}</span>' if more else ""
-        self._note(0, top, f"<b>{text}</b>{words}")
+        words = [f"<b>{text}</b>"] if text else []
+        words += [f'<span style="color:{colour}">{more}</span>'] if more else []
+        self._note(0, top, "   ".join(words))
+        if row == 0 and not self._lifted:
+            self._lift(_HEADING_HEIGHT)
+
+    def _lift(self, height: int) -> None:
+        """Make room between the panels and the legend."""
+        self._lifted = True
+        self._layout["margin"]["t"] += height
+        self._layout["height"] += height
+        self._layout["legend"]["y"] += height / self._inner
 
     def _note(self, x: float, y: float, text: str, lift: int = 0, size: int = 12) -> None:
         self._notes.append({
@@ -203,6 +212,25 @@ class TimeFacets(Facets):
         """What turns a point of the axis into an absolute time: milliseconds since 1970, and a unit's
         length."""
         return {"start_ms": series.start.timestamp() * 1000, "unit_ms": self._size_s * 1000}
+
+    def band(self, panel: tuple[int, int], seconds: Floats, low: Floats, high: Floats, colour: str) -> None:
+        """The area between two lines, one piece for each stretch in which both are there."""
+        there = np.isfinite(low) & np.isfinite(high)
+        edges = np.flatnonzero(np.diff(np.concatenate(([0], there.astype(np.int8), [0]))))
+        x: list[float | None] = []
+        y: list[float | None] = []
+        for begin, end in zip(edges[::2].tolist(), edges[1::2].tolist(), strict=True):
+            at = self.at(seconds[begin:end])
+            x += [*at, *at[::-1], None]
+            y += [*numbers(high[begin:end]), *numbers(low[begin:end])[::-1], None]
+        if x:
+            self.add(
+                {
+                    "type": "scatter", "mode": "lines", "x": x, "y": y, "fill": "toself", "fillcolor": colour,
+                    "line": {"width": 0}, "hoverinfo": "skip",
+                },
+                *panel,
+            )  # fmt: skip
 
     def line(
         self, panel: tuple[int, int], seconds: Floats, values: Floats, name: str, colour: str, **more: Any

@@ -88,13 +88,17 @@ def _glued(value: Any) -> Any:
 
 def badge(document: Tree) -> tuple[str, str]:
     """State and words of the mark beside a run's name."""
-    slos = document["slos"].values()
+    slos, budgets = document["slos"].values(), document["budgets"].values()
+    missed, overspent = (sum(not each["kept"] for each in promises) for promises in (slos, budgets))
     if not slos:
-        return "", "no SLO promised"
-    missed = sum(not slo["kept"] for slo in slos)
-    if not missed:
-        return "kept", "SLO kept" if len(slos) == 1 else "all SLOs kept"
-    return "missed", "SLO missed" if len(slos) == 1 else f"{missed} of {len(slos)} SLOs missed"
+        words = "no SLO promised"
+    elif not missed:
+        words = "SLO kept" if len(slos) == 1 else "all SLOs kept"
+    else:
+        words = "SLO missed" if len(slos) == 1 else f"{missed} of {len(slos)} SLOs missed"
+    if overspent:
+        words += ", budget missed" if len(budgets) == 1 else f", {overspent} of {len(budgets)} budgets missed"
+    return "missed" if missed or overspent else "kept" if slos else "", words
 
 
 def cards(series: Series) -> list[Card]:
@@ -105,7 +109,7 @@ def cards(series: Series) -> list[Card]:
     for name, slo in document["slos"].items():
         label = f"of {slo['class']} requests within {format_duration(slo['latency_s'])}"
         state = "kept" if slo["kept"] else "missed"
-        note = f"{wording.exact_percent(slo['objective'])} promised: {state}"
+        note = f"{wording.exact_percent(slo['objective'])} promised{wording.in_windows(slo)}: {state}"
         margin = _half_width(document, f"slos/{name}/attainment", 100, " points")
         found.append(Card(wording.percent(totals["slos"][name]["attainment"]), label, note + margin, state))
     tail = totals["overall"]["latency_s"]
@@ -113,19 +117,24 @@ def cards(series: Series) -> list[Card]:
     found.append(Card(wording.latency(tail["p99"]), "p99 latency, all classes", _p999(tail) + overall))
     a_month = costs["billed_usd"] / totals["measured_s"] * 3600 * _HOURS_PER_MONTH
     spent = f"for {wording.span(totals['measured_s'])}"
-    found.append(
-        Card(wording.usd(costs["billed_usd"]), spent, f"{wording.usd(a_month)} a month at this rate")
-    )
+    overspent = [name for name, each in document["budgets"].items() if not each["kept"]]
+    note = "".join(f"budget {name} missed; " for name in overspent)
+    note += f"{wording.usd(a_month)} a month at this rate"
+    found.append(Card(wording.usd(costs["billed_usd"]), spent, note, "missed" if overspent else ""))
     found.append(Card(
         wording.usd(costs["per_1000_usd"]), "per 1,000 predictions",
         f"{wording.percent(costs['idle_share'])} of the cost is idle",
     ))  # fmt: skip
     found.append(Card(
-        wording.count(totals["overall"]["sent"]), "requests",
-        f"{wording.percent(totals['overall']['answered_ratio'])} answered, "
-        f"{wording.percent(totals['overall']['hit_ratio'])} of these by the cache",
+        wording.large_count(totals["overall"]["sent"]), "requests",
+        f"{wording.percent(totals['overall']['answered_ratio'])} answered" + _cached(totals["overall"]),
     ))  # fmt: skip
     return found
+
+
+def _cached(overall: Tree) -> str:
+    share = overall["hit_ratio"]
+    return f", {wording.percent(share)} of these by the cache" if share else ""
 
 
 def _p999(latency: Tree) -> str:
@@ -150,7 +159,7 @@ def facts(series: Series) -> list[tuple[str, str]]:
         ("Simulated time", f"{format_duration(document['duration_s'])} from {series.moment(0)}"),
         ("Warm-up, left out of totals and costs", format_duration(document["warmup_s"])),
         ("Seeds", ", ".join(map(str, document["seeds"]))),
-        ("Engine", f"{document['engine']['name']} ({document['engine']['path']})"),
+        ("Engine", wording.engine(document["engine"])),
         ("Versions", ", ".join(f"{name} {text}" for name, text in sorted(document["versions"].items()))),
         ("Latency buckets", document["histogram"]["scheme"]),
         ("Discounts", "; ".join(

@@ -134,14 +134,13 @@ def promises(series: Series) -> Table:
         rows.append((name, wording.slo_promise(slo), outcome, wording.slo_evidence(slo), verdict))
     for name, budget in series.document["budgets"].items():
         promised = f"{wording.usd(budget['amount_usd'])} per {format_duration(budget['per_s'])}"
-        spent = f"{wording.usd(budget['spent_usd'])} of {wording.usd(budget['allowed_usd'])}, pro rata"
+        spent = f"{wording.budget_outcome(budget)} (pro rata)"
         seeds = f"kept in {budget['seeds_kept']} of {budget['seeds']} seeds" if budget["seeds"] > 1 else ""
         rows.append((f"budget {name}", promised, spent, seeds, "kept" if budget["kept"] else "missed"))
     columns: tuple[str, ...] = ("promise", "terms", "outcome", "evidence", "verdict")
     if not any(row[3] for row in rows):  # one seed is no evidence of anything
         columns, rows = (*columns[:3], columns[4]), [(*row[:3], row[4]) for row in rows]
-    caption = "What was promised, and what came of it; the margin is that of the window that decides"
-    return Table(caption, columns, tuple(rows))
+    return Table("What was promised, and what came of it", columns, tuple(rows))
 
 
 def side_by_side(comparison: Comparison, metrics: frozenset[str] | None = None) -> Table:

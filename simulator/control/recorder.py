@@ -75,6 +75,7 @@ class Recorder:
         return SeedRecord(
             seed=seed,
             path=self._plane.path,
+            path_reason=self._plane.path_reason,
             edges_ns=self._timeline.edges_ns,
             class_counters=self._class_counters,
             slo_good=self._slo_good,

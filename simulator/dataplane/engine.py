@@ -45,6 +45,10 @@ class DataPlane(Protocol):
     def path(self) -> str:
         """Name of the code path that runs: it goes into the result."""
 
+    @property
+    def path_reason(self) -> str | None:
+        """Why a faster path could not run, in words; None: there is none."""
+
     def advance(self, to_ns: int) -> Counters:
         """Handle every event before `to_ns`, which is not before the end of the last window."""
 

@@ -51,6 +51,7 @@ class KernelPlane:
 
     def __init__(self, specification: Specification) -> None:
         self._spec = specification
+        self.path_reason = reason_against_blocks(specification)
         self._tables, self._times = pack(specification)
         self._services = {service.name: service for service in specification.services}
         self._replicas: dict[int, AddReplica] = {}
@@ -349,7 +350,8 @@ class KernelPlane:
 
 
 class BlockwisePlane(KernelPlane):
-    """The block-wise kernel, for specifications that `reason_against_blocks` has nothing against."""
+    """The block-wise kernel, for specifications that `reason_against_blocks` has nothing against: the fastest
+    path."""
 
     path = "block-wise"
     _handle = staticmethod(blockwise.advance)

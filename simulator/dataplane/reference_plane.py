@@ -28,6 +28,7 @@ class ReferencePlane:
     """The pure SimPy engine. See `DataPlane` for the calls."""
 
     path = "reference"
+    path_reason = "asked for"
 
     def __init__(self, specification: Specification) -> None:
         self._spec = specification

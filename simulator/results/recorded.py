@@ -102,6 +102,8 @@ class SparseHistogram:
 class SeedRecord:
     """Everything that one replication (one whole run with one seed) recorded.
 
+    `path` is the way through the engine that ran, `path_reason` what a faster one could not do (None: nothing).
+
     Shapes, with E edges, C classes, S services, P pools, L SLOs: `edges_ns` (E,), `class_counters` (E, C,
     len(CLASS_COUNTERS)), `slo_good` and `slo_total` (E, L), `service_counters` (E, S, len(SERVICE_COUNTERS)),
     `slot_ns` (E, S) with batch slots × the time that they were there, `service_gauges` (E, S,
@@ -113,6 +115,7 @@ class SeedRecord:
 
     seed: int
     path: str
+    path_reason: str | None
     edges_ns: NDArray[np.int64]
     class_counters: NDArray[np.int64]
     slo_good: NDArray[np.int64]

@@ -56,7 +56,11 @@ def run_document(
     results = {
         "schema_version": SCHEMA_VERSION,
         "source": source,
-        "engine": {"name": engine, "path": ", ".join(sorted({record.path for record in records}))},
+        "engine": {
+            "name": engine,
+            "path": ", ".join(sorted({record.path for record in records})),
+            "reason": records[0].path_reason,
+        },
         "seeds": [record.seed for record in records],
         "start": run.start.isoformat(),
         "duration_s": run.duration,

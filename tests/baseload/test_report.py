@@ -20,7 +20,7 @@ from simulator.results.recorded import CLASS_COUNTERS
 from simulator.results.run_directory import Run, read_run, write_run
 from tests.simulator.synthetic import DAY_S, document, scenario, synthetic
 
-FIGURES = ("demand", "latency", "heat", "costs", "failures", "queues", "batches")
+FIGURES = ("demand", "latency", "heat", "costs", "spending", "failures", "queues", "batches")
 
 
 def written(directory, seeds=(1,), rate=0.05, **made):

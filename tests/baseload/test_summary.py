@@ -68,6 +68,22 @@ def test_it_names_every_class_service_pool_and_promise(documents):
     assert "✓" in text or "✗" in text
 
 
+@pytest.mark.parametrize(
+    ("engine", "said"),
+    [
+        ({"name": "kernel", "path": "block-wise", "reason": None}, "kernel, block-wise"),
+        (
+            {"name": "kernel", "path": "event-ordered", "reason": "service reco: a shared queue"},
+            "kernel, event-ordered (service reco: a shared queue)",
+        ),
+        ({"name": "reference", "path": "reference", "reason": "asked for"}, "reference"),
+    ],
+)
+def test_the_first_line_says_which_engine_ran_and_why(documents, engine, said):
+    first = shown(documents[0] | {"engine": engine}).splitlines()[0]
+    assert first.endswith(f"seed 1, {said}")
+
+
 def test_several_seeds_show_intervals_and_what_they_are_worth(documents):
     text = shown(documents[1])
     assert "± 95 %" in text

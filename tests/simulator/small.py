@@ -67,10 +67,10 @@ def load(changed: dict[str, Any] | None = None) -> LoadedScenario:
 
 
 def differences(one: SeedRecord, other: SeedRecord) -> list[str]:
-    """Names of the fields in which two records differ, the code path left out."""
+    """Names of the fields in which two records differ, the code path and its reason left out."""
     names = []
     for name in SeedRecord.__slots__:
-        if name == "path":
+        if name in ("path", "path_reason"):
             continue
         a, b = getattr(one, name), getattr(other, name)
         if isinstance(a, SparseHistogram):

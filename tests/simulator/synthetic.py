@@ -158,6 +158,7 @@ def synthetic(
     record = SeedRecord(
         seed=seed,
         path="synthetic",
+        path_reason="made up",
         edges_ns=edges_s.astype(np.int64) * SECOND,
         class_counters=counters.cumsum(axis=0),
         slo_good=slo[0].cumsum(axis=0),

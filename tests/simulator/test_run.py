@@ -147,6 +147,18 @@ def test_an_error_in_one_of_many_runs_stops_the_others_and_is_raised():
     assert len(seen) < 39 * 50
 
 
+def test_the_record_says_which_path_ran_and_what_a_faster_one_could_not_do():
+    changed = document()
+    record = simulate(load(changed))
+    assert (record.path, record.path_reason) == ("event-ordered", "route main: feature fetch takes time")
+    record = simulate(load(changed), engine="reference")
+    assert (record.path, record.path_reason) == ("reference", "asked for")
+    del changed["routes"][0]["feature_fetch"]
+    del changed["classes"][1]["items"]
+    record = simulate(load(changed))
+    assert (record.path, record.path_reason) == ("block-wise", None)
+
+
 def test_the_quickstart_keeps_its_promise(pytestconfig):
     loaded = load_scenario(pytestconfig.rootpath / "scenarios/library/quickstart.yaml")
     record = simulate(loaded)

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from baseload.report.data import Series
 
 _MOST_BARS = 130
+_EVERY_SIZE = 16
+"""Up to so many items, the axis names every size."""
 
 
 def draw(series: Sequence[Series]) -> Drawn:
@@ -31,12 +33,14 @@ def draw(series: Sequence[Series]) -> Drawn:
             if sizes:
                 facets.add(_bars(sizes, name, colour[name]), 0, column)
     facets.y(0, "share of batches", ticksuffix=" %", rangemode="tozero")
-    facets.x(rangemode="tozero")
+    largest = max([1, *(int(n) for each in series for name in each.services
+                        for n in each.totals["services"][name]["batch_sizes"])])  # fmt: skip
+    facets.x(range=[0.4, largest + 0.6], **({"dtick": 1} if largest <= _EVERY_SIZE else {}))
     return Drawn(
         key="batches",
         heading="Batch sizes",
         takeaways=tuple(_takeaway(each, len(series) > 1) for each in series),
-        note="Over the whole run, warm-up included.",
+        note="Batches begun after the warm-up.",
         figure=facets.figure(barmode="group", bargap=0.12),
     )
 
@@ -62,5 +66,6 @@ def _takeaway(series: Series, named: bool) -> str:
     for name in series.services:
         totals = series.totals["services"][name]
         mean = wording.number(totals["batch_items_mean"])
-        parts.append(f"{name}: {mean} items a batch on average, {wording.count(totals['batches'])} batches")
+        items = "item" if mean == "1" else "items"
+        parts.append(f"{name}: {mean} {items} a batch on average, {wording.count(totals['batches'])} batches")
     return (f"{series.label}: " if named else "") + "; ".join(parts) + "."

@@ -31,13 +31,13 @@ def draw(series: Sequence[Series]) -> Drawn:
     """Stacked horizontal bars: a bar a pool, a panel a run."""
     classes = list(dict.fromkeys(name for each in series for name in each.classes))
     colour = colours(classes)
-    bars = max(len(each.pools) for each in series) + 1
-    facets = Facets(
-        [each.label for each in series], [_ROW_HEIGHT * bars + 20], x_title="USD", hover="closest"
-    )
+    pools = list(dict.fromkeys(name for each in series for name in each.pools))
+    summed = any(len(each.pools) > 1 for each in series)
+    height = _ROW_HEIGHT * (len(pools) + 1) + 20
+    facets = Facets([each.label for each in series], [height], x_title="USD", hover="closest")
     for column, each in enumerate(series):
         costs = each.totals["costs"]
-        rows = [_ALL, *each.pools] if len(each.pools) > 1 else list(each.pools)
+        rows = [_ALL, *each.pools] if summed else list(each.pools)
         for name in classes:
             used = {pool: costs["pools"][pool]["classes"].get(name, 0.0) for pool in each.pools}
             used[_ALL] = sum(used.values())
@@ -48,15 +48,18 @@ def draw(series: Sequence[Series]) -> Drawn:
         bar = _bar(rows, idle, "idle: paid, not used", IDLE_COLOUR)
         bar["marker"]["pattern"] = _HATCH
         facets.add(bar, 0, column)
-    facets.y(0, "", autorange="reversed", automargin=True, showgrid=False)
+    facets.y(
+        0, "", autorange="reversed", automargin=True, showgrid=False, categoryorder="array",
+        categoryarray=[_ALL, *pools],
+    )  # fmt: skip
     facets.x(tickprefix="$", rangemode="tozero")
     return Drawn(
         key="costs",
         heading="Cost by class, and what was not used",
         takeaways=tuple(_takeaway(each, len(series) > 1) for each in series),
-        note="A pool's cost, times the utilisation of its service, is divided among the classes by "
-        "the items they had served; the rest is idle. Headroom for peaks and failures is idle "
-        "too: not all of it is waste.",
+        note="A pool's cost goes in equal parts to the services on it. Of each part, the service's utilisation "
+        "(busy time over slot time) was used, and is divided among the classes by the items they had served "
+        "there; the rest is idle. Headroom for peaks and failures is idle too: not all of it is waste.",
         figure=facets.figure(
             barmode="stack",
             bargap=0.35,

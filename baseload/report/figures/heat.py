@@ -33,7 +33,7 @@ def draw(series: Sequence[Series]) -> Drawn:
     """Share of each window's answered requests by latency, on a log scale of latency and of colour."""
     facets = TimeFacets(series, [330], hover="closest")
     shares = [_shares(each) for each in series]
-    filled = [np.flatnonzero(values.sum(axis=0)) for values in shares]
+    filled = [np.flatnonzero((values >= _LEAST_SHARE).any(axis=0)) for values in shares]
     if not all(len(each) for each in filled):
         return _nothing()
     low, high = min(int(each[0]) for each in filled), max(int(each[-1]) for each in filled) + 1
@@ -52,10 +52,13 @@ def draw(series: Sequence[Series]) -> Drawn:
             0,
             column,
         )  # fmt: skip
-    promises = {(slo["latency_s"], slo["class"]) for each in series for slo in each.document["slos"].values()}
-    for limit, name in sorted(promises):
-        facets.limit(limit, LIMIT_COLOUR, f"{name}: {format_duration(limit)}")
-    top_s = max([float(bands_s[-1]), *(limit * 1.3 for limit, _ in promises)])
+    promised = _promised(series)
+    top_s = max([float(bands_s[-1]), *(limit * 1.3 for limit in promised)])
+    for limit in promised:
+        facets.limit(limit, LIMIT_COLOUR)
+    if promised:
+        words = "; ".join(f"{', '.join(names)} {format_duration(limit)}" for limit, names in promised.items())
+        facets.heading(0, "", f"– – –  promised: {words}", LIMIT_COLOUR)
     facets.y(0, "latency", **log_seconds(float(bands_s[0]), top_s))
     return Drawn(
         key="heat",
@@ -69,6 +72,17 @@ def draw(series: Sequence[Series]) -> Drawn:
         " logarithmic: one request in 100,000 is still seen.",
         figure=facets.figure(showlegend=False),
     )
+
+
+def _promised(series: Sequence[Series]) -> dict[float, list[str]]:
+    """Classes by the latency that they were promised, the shortest first."""
+    found: dict[float, list[str]] = {}
+    for each in series:
+        for slo in each.document["slos"].values():
+            names = found.setdefault(slo["latency_s"], [])
+            if slo["class"] not in names:
+                names.append(slo["class"])
+    return dict(sorted(found.items()))
 
 
 def _nothing() -> Drawn:

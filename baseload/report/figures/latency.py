@@ -55,12 +55,22 @@ def draw(series: Sequence[Series]) -> Drawn:
 def _panel(facets: TimeFacets, panel: tuple[int, int], series: Series, values: Floats, colour: str) -> None:
     at = series.latencies.middles_s
     facets.clock(series, at, *panel)
+    for index in (1, 2):
+        facets.band(panel, at, values[index - 1], values[index], rgba(colour, 0.13))
     for index, name, width, alpha in ((0, "p50", 1.0, 0.55), (1, "p95", 1.2, 0.75), (2, "p99", 2.0, 1.0)):
-        fill = {"fill": "tonexty", "fillcolor": rgba(colour, 0.13)} if index else {}
         facets.line(
             panel, at, values[index], name, rgba(colour, alpha), width=width, unit="s", form=".3~s",
-            connectgaps=False, **fill,
+            connectgaps=False, **_lone_points(values[index], width + 2),
         )  # fmt: skip
+
+
+def _lone_points(values: Floats, size: float) -> dict[str, object]:
+    """Markers for points without a neighbour, of which a line would show nothing."""
+    there = np.isfinite(np.concatenate(([np.nan], values, [np.nan])))
+    alone = there[1:-1] & ~there[:-2] & ~there[2:]
+    if not alone.any():
+        return {}
+    return {"mode": "lines+markers", "marker": {"size": np.where(alone, size, 0).tolist()}}
 
 
 def _limit(series: Sequence[Series], name: str) -> float | None:

@@ -9,8 +9,7 @@ import numpy as np
 from baseload.report import wording
 from baseload.report.facets import TimeFacets
 from baseload.report.figures.drawn import Drawn
-from baseload.report.style import CLASS_COLOURS, colours
-from scenarios.units import NANOSECONDS_PER_SECOND
+from baseload.report.style import CLASS_COLOURS, colours, rgba
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -19,6 +18,7 @@ if TYPE_CHECKING:
 
 SERVICE_COLOURS = tuple(reversed(CLASS_COLOURS))
 """Not the colours of the classes: a service is another thing."""
+_DEPTH_POINTS = 250
 
 
 def draw(series: Sequence[Series]) -> Drawn:
@@ -27,13 +27,12 @@ def draw(series: Sequence[Series]) -> Drawn:
     colour = colours(services, SERVICE_COLOURS)
     facets = TimeFacets(series, (150, 170))
     for column, each in enumerate(series):
-        line, at = each.timeline, each.timeline.middles_s
-        for row in (0, 1):
-            facets.clock(each, at, row, column)
+        at = each.timeline.middles_s
+        facets.clock(each, at, 0, column)
+        facets.clock(each, each.timeline.coarser(_DEPTH_POINTS).middles_s, 1, column)
         for name in each.services:
-            queued = line.peak(line.raw("service", name, "queued"))
             facets.line((0, column), at, utilisation(each, name) * 100, name, colour[name], unit=" %")
-            facets.line((1, column), at, queued, name, colour[name], shape="hv", unit=" waiting")
+            _depth(facets, (1, column), each, name, colour[name])
     facets.y(0, "busy, %", rangemode="tozero")
     facets.y(1, "waiting", rangemode="tozero")
     facets.heading(0, "utilisation")
@@ -42,18 +41,34 @@ def draw(series: Sequence[Series]) -> Drawn:
         key="queues",
         heading="Utilisation and queue depth",
         takeaways=tuple(_takeaway(each, len(series) > 1) for each in series),
-        note="Utilisation: busy time over batch slots × time. Queue depth: requests waiting, read at "
-        "interval edges (the largest of a drawn point, mean over seeds).",
+        note="Utilisation: busy time over slot time (replicas that drain included). Queue depth: requests "
+        "waiting, read at interval edges, mean over seeds; of a long run the mean (line) and the largest (area) "
+        "of each drawn point.",
         figure=facets.figure(),
     )
+
+
+def _depth(facets: TimeFacets, panel: tuple[int, int], series: Series, name: str, colour: str) -> None:
+    """Mean and largest queue of each drawn point: over a long run, every single reading would be a comb."""
+    line = series.timeline.coarser(_DEPTH_POINTS)
+    queued, at = line.raw("service", name, "queued"), line.middles_s
+    largest = line.peak(queued)
+    if line.binned:
+        facets.band(panel, at, np.zeros(len(at)), largest, rgba(colour, 0.25))
+        facets.line(
+            panel, at, largest, name, rgba(colour, 0.5), width=0.8, hover=f"{name}, largest", unit=" waiting"
+        )
+        facets.line(panel, at, line.mean(queued), name, colour, hover=f"{name}, mean", unit=" waiting")
+    else:
+        facets.line(panel, at, queued, name, colour, shape="hv", unit=" waiting")
 
 
 def utilisation(series: Series, service: str) -> Floats:
     """Busy time over slot time in each drawn bin; nan without slots."""
     line = series.timeline
-    busy_s = line.raw("service", service, "busy_ns") / NANOSECONDS_PER_SECOND
-    slot_s = line.raw("service", service, "batch_slots") * np.diff(line.edges_s)
-    busy, slots = np.add.reduceat(busy_s, line.bins), np.add.reduceat(slot_s, line.bins)
+    busy, slots = (
+        np.add.reduceat(line.raw("service", service, column), line.bins) for column in ("busy_ns", "slot_ns")
+    )
     shares: Floats = np.divide(busy, slots, out=np.full(len(busy), np.nan), where=slots > 0)
     return shares
 
