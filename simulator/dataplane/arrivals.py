@@ -15,11 +15,11 @@ from numba import int64
 from simulator.dataplane import draws
 from simulator.dataplane import specification as spec
 from simulator.dataplane.compiled import entry, inlined, outlined
-from simulator.dataplane.memory import ALL, array_at, classes, floats, ints, prefetch, routes, rows, streams
-from simulator.dataplane.records import BLOCK, LRU_ENTRY
+from simulator.dataplane.memory import ALL, array_at, classes, floats, ints, prefetch, record_at, streams
+from simulator.dataplane.records import BLOCK, WORD
 
 NEVER = spec.NEVER
-LRU_ENTRY_BYTES = LRU_ENTRY.itemsize
+LONGEST_GAP_NS = float(NEVER // 2)
 
 
 @inlined
@@ -71,16 +71,19 @@ def _from_rate(p: Any, stream: Any, out: Any) -> None:
             for i in range(n):
                 gaps[i] = _gap(stream, first + i)
         mean_ns = 1.0 / rate
+        # First all of them, as if the piece did not end: a loop without a way out is twice as fast.
+        for i in range(n):
+            out[done + i] = int64(min(gaps[i] * mean_ns + 0.5, LONGEST_GAP_NS))
         now = stream.now_ns
-        i = 0
-        while i < n:
-            then = now + int64(gaps[i] * mean_ns + 0.5)
-            if then >= end_ns:
-                break
-            out[done + i] = then
-            now = then
-            i += 1
-        stream.now_ns, stream.next_id = now, first + i
+        for i in range(n):
+            now = min(now + out[done + i], NEVER)
+            out[done + i] = now
+        i = n
+        while i > 0 and out[done + i - 1] >= end_ns:
+            i -= 1
+        if i > 0:
+            stream.now_ns = out[done + i - 1]
+        stream.next_id = first + i
         done += i
         if i < n:
             then = _across_pieces(p, stream, gaps[i])
@@ -262,22 +265,21 @@ def block_of(address: Any, s: Any) -> Any:
 
 @outlined
 def _look_ahead(p: Any, s: Any, first: Any) -> None:
-    """Draw the classes and the keys' hashes of the block that begins with request `first`, and ask memory for the
-    entries of the popularity table that they will need: a table of a million keys is in no cache."""
+    """Draw the classes and the keys' hashes of the block that begins with request `first`.
+
+    The entries of the popularity table that they will need are asked for by `ask_for_popularity`, one after the other
+    in the meantime; here already where classes are drawn, which takes time enough.
+    """
     stream = streams(p, s)
     class_numbers = array_at(block_of(p.ahead_class, s), BLOCK, np.int64)
     hashes = array_at(block_of(p.ahead_hash, s), BLOCK, np.uint64)
     stream.looked_ahead = first
     if stream.classes_n == 1 and stream.row_class_at < 0:
         c = ints(p, stream.classes_at)
-        seed, keys = classes(p, c).seed_keys, classes(p, c).keys
-        table = p.words + 8 * classes(p, c).key_table
+        seed = classes(p, c).seed_keys
         for i in range(BLOCK):
             class_numbers[i] = c
             hashes[i] = draws.hashed(seed, first + i, 0)
-        if classes(p, c).key_table >= 0:
-            for i in range(BLOCK):
-                prefetch(table + 8 * int64(draws.alias_slot(hashes[i], keys)))
         return
     n = BLOCK if stream.row_class_at < 0 else min(int64(BLOCK), stream.values_n - first)
     for i in range(n):
@@ -290,10 +292,7 @@ def _look_ahead(p: Any, s: Any, first: Any) -> None:
 
 @outlined
 def refill(p: Any, s: Any, times_to: Any, classes_to: Any, keys_to: Any) -> Any:
-    """Draw the next block of a stream to three addresses: times, then the class and the key of each. Returns how many.
-
-    What the keys will need soon is asked for from memory already.
-    """
+    """Draw the next block of a stream to three addresses: times, classes, keys. Returns how many there are."""
     fill_times(p, s, times_to)
     stream = streams(p, s)
     first = int64(stream.first_id)
@@ -322,19 +321,29 @@ def refill(p: Any, s: Any, times_to: Any, classes_to: Any, keys_to: Any) -> Any:
     else:
         for i in range(n):
             keys[i] = key_of_hash(p, stream, classes(p, ahead_class[i]), first + i, times[i], hashes[i])
-    all_rows = p.rows
-    for i in range(n):
-        if keys[i] >= 0:
-            prefetch(all_rows + 8 * keys[i])
-    if p.lru_n > 0:
-        for i in range(n):
-            if keys[i] >= 0 and routes(p, classes(p, class_numbers[i]).route).cache == spec.CACHE_LRU:
-                row = rows(p, keys[i]).value
-                if row >= 0:
-                    prefetch(p.lru + LRU_ENTRY_BYTES * row)
     if n == BLOCK:
         _look_ahead(p, s, first + BLOCK)
     return n
+
+
+@inlined
+def ask_for_popularity(p: Any, s: Any, i: Any) -> None:
+    """Ask memory for what the i-th request of the block that was looked ahead to will need of the popularity table.
+
+    A table of a million keys is in no cache. One at a time, between other work: a core drops most of what is asked
+    for in a burst.
+    """
+    stream = streams(p, s)
+    if stream.ask_table >= 0:
+        h = record_at(p.ahead_hash, s * BLOCK + i, WORD).value
+        prefetch(p.words + 8 * (stream.ask_table + int64(draws.alias_slot(h, stream.ask_keys))))
+
+
+@inlined
+def ask_for_row(p: Any, key: Any) -> None:
+    """Ask memory for the row of a key that will be looked up soon."""
+    if key >= 0:
+        prefetch(p.rows + 8 * key)
 
 
 @inlined

@@ -186,7 +186,6 @@ def _begin(p: Any, station_index: Any, n: Any, t: Any) -> None:
             queues(p, station_index, level).tail = NONE
     flights(p, last).next = NONE
     first = flights(p, head)
-    h = draws.hashed(words(p, service.seeds_at + first.stream), first.id, draw_index(first))
     time_ns = draws.service_time_ns(
         array_at(p.ints, ALL, np.int64),
         server.times_at,
@@ -195,7 +194,9 @@ def _begin(p: Any, station_index: Any, n: Any, t: Any) -> None:
         items,
         service.noise,
         service.noise_parameter,
-        h,
+        words(p, service.seeds_at + first.stream),
+        first.id,
+        draw_index(first),
     )
     server.busy = 1
     server.start_ns = t

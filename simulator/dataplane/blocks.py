@@ -13,15 +13,12 @@ import numpy as np
 from numba import int64
 
 from simulator.dataplane import specification as spec
-from simulator.dataplane.arrivals import block_of, refill, refill_own
+from simulator.dataplane.arrivals import ask_for_popularity, ask_for_row, block_of, refill, refill_own
 from simulator.dataplane.compiled import inlined, outlined
+from simulator.dataplane.foresee import WHO_MASK, WHO_SHIFT, foresee
 from simulator.dataplane.memory import ALL, array_at, classes, count_class, record_at, routes, streams
 from simulator.dataplane.records import BLOCK, INT
 from simulator.dataplane.requests import ATTEMPTS, OK_CACHE, SENT, count_answers, log_row
-
-WHO_SHIFT = 48
-"""A first send is known by its stream (upper bits) and number (lower bits)."""
-WHO_MASK = (1 << WHO_SHIFT) - 1
 
 
 @inlined
@@ -70,6 +67,17 @@ def row_answers(row: Any, t: Any, ttl_ns: Any) -> Any:
     return (row >= 0) & (t < row + ttl_ns)
 
 
+@inlined
+def ask_ahead(p: Any) -> None:
+    """Ask memory for a share of what the block ahead, and the one after it, will look at."""
+    keys_at = block_of(p.block_key, 1 - p.half)
+    for i in range(p.asked, min(p.asked + p.ask_step, p.ahead_n)):
+        ask_for_row(p, record_at(keys_at, i, INT).value)
+        if p.streams_n == 1:
+            ask_for_popularity(p, 0, i)
+    p.asked += p.ask_step
+
+
 @outlined
 def open_block(p: Any) -> None:
     """Make the block that was drawn ahead the present one, draw the next, and tell the present one's hits apart."""
@@ -79,6 +87,7 @@ def open_block(p: Any) -> None:
     p.block_n = p.ahead_n
     p.block_at = 0
     p.ahead_n = _draw_half(p, 1 - p.half)
+    p.asked = 0
     times = array_at(block_of(p.block_ns, p.half), BLOCK, np.int64)
     class_numbers = array_at(block_of(p.block_class, p.half), BLOCK, np.int64)
     keys = array_at(block_of(p.block_key, p.half), BLOCK, np.int64)
@@ -86,16 +95,23 @@ def open_block(p: Any) -> None:
     ttls_ns = array_at(p.class_ttl_ns, p.classes_n, np.int64)
     # Without a division of cases, so that the look-ups go side by side; a row of nobody's is never a hit.
     all_rows = array_at(p.rows, ALL, np.int64)
-    n = 0
+    is_miss = array_at(p.doubtful, BLOCK, np.uint8)
     for i in range(p.block_n):
         row = all_rows[max(keys[i], 0)]
         hit = (keys[i] >= 0) & (row >= 0) & (row <= times[i]) & (times[i] < row + ttls_ns[class_numbers[i]])
+        is_miss[i] = not hit
+    n = 0
+    for i in range(p.block_n):
         misses[n] = i
-        n += 1 - int64(hit)
+        n += int64(is_miss[i])
     p.misses_n = n
     p.miss_at = 0
     p.miss_counted = 0
     misses[n] = p.block_n
+    p.ask_step = BLOCK // max(n, 1) + 1
+    if n == 0:
+        ask_ahead(p)
+    foresee(p)
 
 
 @outlined
@@ -122,8 +138,8 @@ def _log_hits(p: Any, m: Any, before: Any) -> None:
 
 
 @outlined
-def count_hits(p: Any, before: Any) -> None:
-    """Count the hits among the present block's entries from `block_at` up to `before`; the misses there are done."""
+def count_sends(p: Any, before: Any) -> None:
+    """Count the present block's entries from `block_at` up to `before` as sent, and the hits among them as answered."""
     class_numbers = array_at(block_of(p.block_class, p.half), BLOCK, np.int64)
     misses = array_at(p.misses, BLOCK + 1, np.int64)
     hits = array_at(p.class_hits, p.classes_n, np.int64)
@@ -133,16 +149,20 @@ def count_hits(p: Any, before: Any) -> None:
     if p.log:
         _log_hits(p, first_miss, before)
     if p.classes_n == 1:
-        hits[0] = before - p.block_at - (p.miss_counted - first_miss)
+        hits[0] = before - p.block_at
     else:
         for i in range(p.block_at, before):
             hits[class_numbers[i]] += 1
+    for c in range(p.classes_n):
+        count_class(p, c, SENT, hits[c])
+        count_class(p, c, ATTEMPTS, hits[c])
+    if p.classes_n == 1:
+        hits[0] -= p.miss_counted - first_miss
+    else:
         for m in range(first_miss, p.miss_counted):
             hits[class_numbers[misses[m]]] -= 1
     p.block_at = before
     for c in range(p.classes_n):
         if hits[c] > 0:
-            count_class(p, c, SENT, hits[c])
-            count_class(p, c, ATTEMPTS, hits[c])
             count_answers(p, c, OK_CACHE, routes(p, classes(p, c).route).hit_ns, hits[c])
             hits[c] = 0

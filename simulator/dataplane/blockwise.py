@@ -10,6 +10,7 @@ straddlers. What is left to do in order of time: misses, retries and time-outs.
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 from numba import int64, uint64
@@ -19,10 +20,11 @@ from simulator.dataplane import specification as spec
 from simulator.dataplane.batching import (
     next_deferred,
 )
-from simulator.dataplane.blocks import WHO_MASK, WHO_SHIFT, count_hits, in_half, open_block, row_answers
+from simulator.dataplane.blocks import ask_ahead, count_sends, in_half, open_block, row_answers
 from simulator.dataplane.cache import EMPTY, flight_row
 from simulator.dataplane.compiled import entry, inlined, outlined
 from simulator.dataplane.events import pop
+from simulator.dataplane.foresee import WHO_MASK, WHO_SHIFT
 from simulator.dataplane.gateway import draw_index, join, leave, new_flight, target_of
 from simulator.dataplane.kernel import DONE, NEED_ROOM, slack_of
 from simulator.dataplane.lazy_batches import land_straddlers, look
@@ -30,6 +32,7 @@ from simulator.dataplane.memory import (
     classes,
     count_class,
     deadlines,
+    flight_factor,
     flights,
     groups,
     heap,
@@ -43,7 +46,7 @@ from simulator.dataplane.memory import (
     services,
     stations,
 )
-from simulator.dataplane.records import INT, NONE, WAITING
+from simulator.dataplane.records import FLOAT, INT, NONE, WAITING, WORD
 from simulator.dataplane.requests import (
     ATTEMPTS,
     LOST,
@@ -51,7 +54,6 @@ from simulator.dataplane.requests import (
     OK_CACHE,
     OK_COALESCED,
     REDISPATCHED,
-    SENT,
     TIMEOUT,
     answer,
     count_answers,
@@ -74,8 +76,8 @@ def _outstanding(p: Any, i: Any, t: Any) -> Any:
 
 
 @inlined
-def _choose(p: Any, s: Any, f: Any, t: Any, to_ns: Any) -> Any:
-    """The station of service s that flight f joins, brought up to t."""
+def _choose(p: Any, s: Any, f: Any, y: Any, t: Any, to_ns: Any) -> Any:
+    """The station of service s that flight f joins, brought up to t. `y`: the miss that it was founded by, or NONE."""
     service = services(p, s)
     n = int64(service.ready_n)
     at = int64(service.ready_at)
@@ -85,8 +87,11 @@ def _choose(p: Any, s: Any, f: Any, t: Any, to_ns: Any) -> Any:
         chosen = ready(p, at + service.round_robin % n)
         service.round_robin += 1
     else:
-        flight = flights(p, f)
-        h = draws.hashed(classes(p, flight.cls).seed_balance, flight.id, draw_index(flight))
+        if y >= 0:
+            h = record_at(p.miss_hash, y, WORD).value
+        else:
+            flight = flights(p, f)
+            h = draws.hashed(classes(p, flight.cls).seed_balance, flight.id, draw_index(flight))
         chosen = ready(p, at + draws.below(h, n))
         if service.balance == spec.BALANCE_POWER_OF_TWO:
             other = ready(p, at + draws.below(h << uint64(32), n))
@@ -101,7 +106,7 @@ def _choose(p: Any, s: Any, f: Any, t: Any, to_ns: Any) -> Any:
 
 
 @inlined
-def _dispatch(p: Any, f: Any, t: Any, seen_ns: Any, to_ns: Any) -> Any:
+def _dispatch(p: Any, f: Any, y: Any, t: Any, seen_ns: Any, to_ns: Any) -> Any:
     """Send a flight to a queue of its service. Returns NONE, or the cause of its failure.
 
     Replicas are looked at as of `seen_ns`: that is t, but for what a change of the fleet sends on.
@@ -112,12 +117,13 @@ def _dispatch(p: Any, f: Any, t: Any, seen_ns: Any, to_ns: Any) -> Any:
         if flight.redispatched or routes(p, classes(p, flight.cls).route).redispatch == 0:
             return int64(LOST)
         flight.redispatched = 1
+        flight_factor(p, f).value = math.nan
         count_class(p, flight.cls, REDISPATCHED, 1)
     s = target_of(p, f)
     service = services(p, s)
     if service.ready_n == 0:
         return int64(NO_REPLICA)
-    i = _choose(p, s, f, seen_ns, to_ns)
+    i = _choose(p, s, f, y, seen_ns, to_ns)
     station = stations(p, i)
     flight.service = s
     flight.station = i
@@ -172,13 +178,11 @@ def _born(p: Any, who: Any, c: Any, key: Any, t: Any) -> Any:
 
 
 @inlined
-def _send(p: Any, r: Any, who: Any, c: Any, key: Any, t: Any, to_ns: Any) -> None:
-    """An attempt at the gateway: a retry (r >= 0) or a first send."""
-    count_class(p, c, ATTEMPTS, 1)
+def _send(p: Any, r: Any, y: Any, who: Any, c: Any, key: Any, t: Any, to_ns: Any) -> None:
+    """An attempt at the gateway: a retry (r >= 0), or the first send that is miss y of the block."""
     r_new = r < 0
-    if r_new:
-        count_class(p, c, SENT, 1)
-    else:
+    if not r_new:
+        count_class(p, c, ATTEMPTS, 1)
         request = requests(p, r)
         request.sent_ns = t
         request.phase = WAITING
@@ -218,13 +222,15 @@ def _send(p: Any, r: Any, who: Any, c: Any, key: Any, t: Any, to_ns: Any) -> Non
         return
     if r_new:
         f = new_flight(p, r, who >> WHO_SHIFT, who & WHO_MASK, c, 0, 1, key)
+        flight_factor(p, f).value = record_at(p.miss_factor, y, FLOAT).value
     else:
         request = requests(p, r)
         f = new_flight(p, r, request.stream, request.id, c, request.attempt, 1, key)
+        flight_factor(p, f).value = math.nan
     join(p, f, r)
     if key >= 0:
         rows(p, key).value = flight_row(f)
-    cause = _dispatch(p, f, t, t, to_ns)
+    cause = _dispatch(p, f, y, t, t, to_ns)
     if cause >= 0:
         _fail_flight(p, f, t, cause)
 
@@ -242,7 +248,7 @@ def _close_window(p: Any, to_ns: Any) -> None:
     while before < p.block_n and in_half(p.block_ns, p.half, before) < to_ns:
         before += 1
     if before > p.block_at:
-        count_hits(p, before)
+        count_sends(p, before)
     p.now_ns = to_ns
 
 
@@ -267,7 +273,7 @@ def _dispatch_deferred(p: Any, to_ns: Any) -> None:
     """
     t = int64(p.now_ns)
     f = next_deferred(p)
-    cause = _dispatch(p, f, t, t - 1, to_ns)
+    cause = _dispatch(p, f, int64(NONE), t, t - 1, to_ns)
     if cause >= 0:
         _fail_flight(p, f, t, cause)
     else:
@@ -282,7 +288,7 @@ def _retry(p: Any, t: Any, to_ns: Any) -> None:
     r = int64(heap(p, 0).subject)
     pop(p)
     request = requests(p, r)
-    _send(p, r, int64(0), int64(request.cls), request.key, t, to_ns)
+    _send(p, r, int64(NONE), int64(0), int64(request.cls), request.key, t, to_ns)
 
 
 @entry
@@ -311,7 +317,7 @@ def advance(memory: Any, to_ns: int) -> int:
             t = int64(to_ns)
         elif p.ahead_n != 0:
             if p.block_at < p.block_n:
-                count_hits(p, p.block_n)
+                count_sends(p, p.block_n)
             open_block(p)
             continue
         retry = p.events > 0 and heap(p, 0).time_ns < t
@@ -333,8 +339,17 @@ def advance(memory: Any, to_ns: int) -> int:
         elif retry:
             _retry(p, t, to_ns)
         else:
-            p.miss_at += 1
+            y = int64(p.miss_at)
+            p.miss_at = y + 1
+            ask_ahead(p)
             c = in_half(p.block_class, p.half, i)
             _send(
-                p, int64(NONE), in_half(p.block_who, p.half, i), c, in_half(p.block_key, p.half, i), t, to_ns
+                p,
+                int64(NONE),
+                y,
+                in_half(p.block_who, p.half, i),
+                c,
+                in_half(p.block_key, p.half, i),
+                t,
+                to_ns,
             )

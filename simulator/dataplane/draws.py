@@ -223,10 +223,16 @@ def gamma(h: Any, shape: Any) -> Any:
 
 
 @inlined
+def lognormal(sigma: Any, z: Any) -> Any:
+    """The lognormal factor with mean 1 that belongs to a standard normal number."""
+    return exp(sigma * z - 0.5 * sigma * sigma)
+
+
+@inlined
 def noise(kind: Any, parameter: Any, h: Any) -> Any:
     """A factor with mean 1. `parameter`: sigma of the logarithm (lognormal), shape (gamma)."""
     if kind == NOISE_LOGNORMAL:
-        return exp(parameter * normal(h) - 0.5 * parameter * parameter)
+        return lognormal(parameter, normal(h))
     if kind == NOISE_EXPONENTIAL:
         return exponential(h)
     if kind == NOISE_GAMMA:
@@ -274,6 +280,31 @@ def delay_ns(table: Any, offset: Any, n: Any, seed: Any, ident: Any, attempt: An
 
 
 @inlined
+def sample_ns(
+    offsets: Any,
+    offsets_at: Any,
+    samples: Any,
+    samples_at: Any,
+    items: Any,
+    seed: Any,
+    ident: Any,
+    index: Any,
+) -> Any:
+    """One of the service times that were measured for batches of `items`."""
+    begin = offsets[offsets_at + items]
+    choices = offsets[offsets_at + items + 1] - begin
+    if choices > 1:
+        begin += below(again(hashed(seed, ident, index)), choices)
+    return samples[samples_at + begin]
+
+
+@inlined
+def stretched_ns(time_ns: Any, factor: Any) -> Any:
+    """A service time times its noise; at least 1."""
+    return max(int64(np.float64(time_ns) * factor + 0.5), 1)
+
+
+@inlined
 def service_time_ns(
     offsets: Any,
     offsets_at: Any,
@@ -282,16 +313,15 @@ def service_time_ns(
     items: Any,
     kind: Any,
     parameter: Any,
-    h: Any,
+    seed: Any,
+    ident: Any,
+    index: Any,
 ) -> Any:
-    """Service time of a batch of `items`: one of the values measured for that size, times the noise; at least 1."""
-    begin = offsets[offsets_at + items]
-    choices = offsets[offsets_at + items + 1] - begin
-    chosen = begin if choices == 1 else begin + below(again(h), choices)
-    time_ns = samples[samples_at + chosen]
+    """Service time of a batch of `items`: one of the values measured for that size, times the noise."""
+    time_ns = sample_ns(offsets, offsets_at, samples, samples_at, items, seed, ident, index)
     if kind == NOISE_NONE:
         return time_ns
-    return max(int64(np.float64(time_ns) * noise(kind, parameter, h) + 0.5), 1)
+    return stretched_ns(time_ns, noise(kind, parameter, hashed(seed, ident, index)))
 
 
 @inlined
@@ -388,8 +418,7 @@ def draw_service_time_ns(
     index: int,
 ) -> int:
     """`service_time_ns` for Python code."""
-    h = hashed(seed, ident, index)
-    value: int = service_time_ns(offsets, 0, samples, 0, items, kind, parameter, h)
+    value: int = service_time_ns(offsets, 0, samples, 0, items, kind, parameter, seed, ident, index)
     return value
 
 

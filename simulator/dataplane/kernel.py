@@ -13,6 +13,8 @@ from numba import int64, uint64
 from simulator.dataplane import events as ev
 from simulator.dataplane import specification as spec
 from simulator.dataplane.arrivals import (
+    ask_for_popularity,
+    ask_for_row,
     drawn_class,
     drawn_items,
     drawn_key,
@@ -31,14 +33,16 @@ from simulator.dataplane.memory import (
     flights,
     groups,
     heap,
+    prefetch,
     queues,
     record_at,
     requests,
+    rows,
     servers,
     stations,
     streams,
 )
-from simulator.dataplane.records import BLOCK, INT, NONE, PRIORITIES, VALIDATING
+from simulator.dataplane.records import BLOCK, INT, LRU_ENTRY, NONE, PRIORITIES, VALIDATING
 from simulator.dataplane.requests import (
     RATE_LIMITED,
     REFUSED,
@@ -54,6 +58,9 @@ from simulator.dataplane.requests import (
 DONE, NEED_ROOM = range(2)
 """What `advance` returns: the window is done; or memory must grow first (nothing has changed by then)."""
 ID_MASK = (1 << 40) - 1
+LRU_ENTRY_BYTES = LRU_ENTRY.itemsize
+ROWS_AHEAD, ENTRIES_AHEAD = 16, 8
+"""How many sends ahead memory is asked for the row of a key, and for the entry of a list that the row names."""
 
 
 @inlined
@@ -90,12 +97,28 @@ def _user_sends(p: Any, s: Any, ident: Any, t: Any) -> Any:
 
 
 @inlined
+def _ask_ahead(p: Any, s: Any, i: Any) -> None:
+    """Ask memory for what later sends of a stream than the i-th of its block will look at."""
+    ask_for_popularity(p, s, i)
+    if i + ROWS_AHEAD < BLOCK:
+        ask_for_row(p, _arrival(p.arrival_key, s, i + ROWS_AHEAD))
+    if p.lru_n > 0 and i + ENTRIES_AHEAD < BLOCK:
+        key = _arrival(p.arrival_key, s, i + ENTRIES_AHEAD)
+        if key >= 0:
+            entry_index = rows(p, key).value
+            if entry_index >= 0:
+                prefetch(p.lru + LRU_ENTRY_BYTES * entry_index)
+
+
+@inlined
 def _next_stream(p: Any) -> Any:
     """The stream with the earliest next send (the first of them in the document, if several), and its time."""
     next_s, next_ns = 0, int64(spec.NEVER)
     for s in range(p.streams_n):
         if streams(p, s).position == BLOCK:
             refill_own(p, s)
+            for i in range(ROWS_AHEAD):
+                ask_for_row(p, _arrival(p.arrival_key, s, i))
         when = _arrival(p.arrival_ns, s, streams(p, s).position)
         if when < next_ns:
             next_s, next_ns = s, when
@@ -221,6 +244,7 @@ def advance(memory: Any, to_ns: int) -> int:
                 i = stream.position
                 stream.position += 1
                 next_send_ns = int64(-1)
+                _ask_ahead(p, next_s, i)
                 r = _first_send(
                     p,
                     next_s,

@@ -53,6 +53,16 @@ class KernelPlane:
         self._spec = specification
         self.path_reason = reason_against_blocks(specification)
         self._tables, self._times = pack(specification)
+        plane = self._tables
+        self._counters = Counters(
+            class_counters=plane.class_counters,
+            service_counters=plane.service_counters,
+            slo_good=plane.slo_good,
+            slo_total=plane.slo_total,
+            histogram=plane.histogram,
+            batch_sizes=plane.batch_sizes,
+            served_items=plane.served_items,
+        )
         self._services = {service.name: service for service in specification.services}
         self._replicas: dict[int, AddReplica] = {}
         self._draining: set[int] = set()
@@ -75,16 +85,7 @@ class KernelPlane:
         """Handle every event before `to_ns`."""
         while self._handle(self._tables.memory, to_ns) == kernel.NEED_ROOM:
             self._grow(0)
-        plane = self._tables
-        return Counters(
-            class_counters=plane.class_counters,
-            service_counters=plane.service_counters,
-            slo_good=plane.slo_good,
-            slo_total=plane.slo_total,
-            histogram=plane.histogram,
-            batch_sizes=plane.batch_sizes,
-            served_items=plane.served_items,
-        )
+        return self._counters
 
     def apply(self, changes: Iterable[Change]) -> None:
         """Change the fleet at the end of the last window."""
@@ -307,6 +308,7 @@ class KernelPlane:
             self._chain("requests", "free_request", "flight")
         if clock.open_flights == len(plane.flights):
             self._chain("flights", "free_flight", "next")
+            self._resize(flight_factor=len(plane.flights))
         clock.servers_n = len(self._tables.servers)
         if any(group.tail - group.head > clock.ring_room // 2 for group in plane.groups):
             self._double_rings()

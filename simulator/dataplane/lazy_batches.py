@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -25,6 +26,7 @@ from simulator.dataplane.memory import (
     count_batch,
     count_served,
     count_service,
+    flight_factor,
     flights,
     queues,
     requests,
@@ -104,11 +106,14 @@ def _begin(p: Any, i: Any, to_ns: Any) -> None:
     queue = queues(p, i, 0)
     head = int64(queue.head)
     first = flights(p, head)
-    h = draws.hashed(words(p, service.seeds_at + first.stream), first.id, draw_index(first))
+    seed, index = words(p, service.seeds_at + first.stream), draw_index(first)
     tables = array_at(p.ints, ALL, np.int64)
-    time_ns = draws.service_time_ns(
-        tables, server.times_at, tables, server.samples_at, n, service.noise, service.noise_parameter, h
-    )
+    time_ns = draws.sample_ns(tables, server.times_at, tables, server.samples_at, n, seed, first.id, index)
+    if service.noise != draws.NOISE_NONE:
+        factor = flight_factor(p, head).value
+        if math.isnan(factor):
+            factor = draws.noise(service.noise, service.noise_parameter, draws.hashed(seed, first.id, index))
+        time_ns = draws.stretched_ns(time_ns, factor)
     f, last, waited_ns, members = head, head, int64(0), uint64(0)
     for _ in range(n):
         flight = flights(p, f)

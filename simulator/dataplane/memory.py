@@ -56,14 +56,16 @@ CLOCK_FIELDS = (
     "now_ns", "events", "free_request", "open_requests", "free_flight", "open_flights", "log_n", "batch_log_n",
     "pending", "pending_tail", "offered", "log", "servers_n", "streams_n", "services_n", "groups_n", "batch_width",
     "stations_n", "straddlers", "half", "block_n", "block_at", "ahead_n", "misses_n", "miss_at", "miss_counted",
-    "classes_n", "lru_n",
+    "classes_n", "lru_n", "asked", "ask_step", "foresees_noise",
     "ring_room", "room_requests", "room_flights", "room_events", "room_log", "room_batch_log",
 )  # fmt: skip
 TABLES = (
     "streams", "classes", "routes", "services", "stations", "servers", "requests", "flights", "heap", "lru",
     "request_log", "batch_log", "ints", "floats", "words", "gaps", "doubtful", "arrival_ns", "arrival_class",
     "arrival_key", "ahead_class", "ahead_hash", "block_ns", "block_class", "block_key", "block_who", "misses",
-    "class_hits", "class_ttl_ns", "rows", "outcomes", "queues", "groups", "deadlines", "station_servers", "ready",
+    "class_hits", "class_ttl_ns",
+    "class_balance_seed", "class_noise_seed", "class_sigma", "miss_hash", "noise_hash", "miss_factor", "flight_factor",
+    "rows", "outcomes", "queues", "groups", "deadlines", "station_servers", "ready",
     "class_counters", "service_counters", "slo_good", "slo_total", "histogram", "batch_sizes", "served_items",
 )  # fmt: skip
 MEMORY = np.dtype([*[(field, "i8") for field in CLOCK_FIELDS], *[(table, "i8") for table in TABLES]])
@@ -88,7 +90,9 @@ def _aligned(array: NDArray[Any]) -> NDArray[Any]:
     step = _HUGE_PAGE if huge else _CACHE_LINE
     space: Any = np.empty(array.nbytes + step, np.int8)
     if huge:
-        space = mmap.mmap(-1, array.nbytes + 2 * step)
+        space = mmap.mmap(
+                -1, array.nbytes + 2 * step, mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS  # shared memory gets none
+            )
         with contextlib.suppress(AttributeError, OSError):  # not Linux, or a kernel without them
             space.madvise(mmap.MADV_HUGEPAGE)
     start = -np.frombuffer(space, np.int8).ctypes.data % step
@@ -101,7 +105,9 @@ class Tables:
     """The kernel's tables by name, and the record of their addresses (`memory[0]`)."""
 
     def __init__(self) -> None:
-        self.memory: NDArray[Any] = np.zeros(1, MEMORY).view(np.recarray)
+        self.memory: NDArray[Any] = np.zeros(1, MEMORY)
+        self.clock: Any = self.memory.view(np.recarray)[0]
+        """The record that compiled code calls `p`."""
         self._arrays: dict[str, NDArray[Any]] = {}
 
     def __getattr__(self, name: str) -> Any:
@@ -117,11 +123,6 @@ class Tables:
             self._arrays[name] = kept.view(np.recarray) if kept.dtype.fields else kept
             # An empty array has no address that compiled code may look at.
             self.memory[0][name] = kept.ctypes.data if kept.size else _NOTHING.ctypes.data
-
-    @property
-    def clock(self) -> Any:
-        """The record that compiled code calls `p`."""
-        return self.memory[0]
 
 
 @intrinsic  # type: ignore[untyped-decorator]  # numba ships no types
@@ -219,6 +220,12 @@ def requests(p: Any, r: Any) -> Any:
 def flights(p: Any, f: Any) -> Any:
     """Flight f."""
     return record_at(p.flights, f, FLIGHT)
+
+
+@inlined
+def flight_factor(p: Any, f: Any) -> Any:
+    """Factor by which a batch takes longer that flight f is the first of; not a number: not foreseen."""
+    return record_at(p.flight_factor, f, FLOAT)
 
 
 @inlined

@@ -24,6 +24,7 @@ STREAM = np.dtype(
         ("step_ns", "i8"), ("left", "i8"), ("table_at", "i8"), ("table_n", "i8"), ("users", "i8"), ("think_at", "i8"),
         ("think_n", "i8"), ("classes_at", "i8"), ("classes_n", "i8"), ("class_table_at", "i8"), ("row_class_at", "i8"),
         ("row_key_at", "i8"), ("row_items_at", "i8"), ("first_id", "i8"), ("position", "i8"), ("looked_ahead", "i8"),
+        ("ask_table", "i8"), ("ask_keys", "i8"),
         ("source", "i4"), ("gap_kind", "i4"),
     ],
     align=True,

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from simulator.dataplane import specification as spec
+from simulator.dataplane.draws import NOISE_LOGNORMAL
 from simulator.dataplane.memory import Tables
 from simulator.dataplane.packing import Pool
 from simulator.dataplane.records import (
@@ -53,6 +54,11 @@ def pack(specification: spec.Specification) -> tuple[Tables, tuple[tuple[tuple[i
     classes = _records(CLASS, len(specification.classes))
     for each in specification.classes:
         _pack_class(classes[each.index], each, specification, timeouts, pool)
+    for stream in specification.streams:
+        if len(stream.classes) == 1 and not len(stream.row_class) and not len(stream.row_key):
+            only = classes[stream.classes[0]]
+            streams[stream.index].ask_keys = only.keys
+            streams[stream.index].ask_table = only.key_table if only.keyed else NONE
     routes = _records(ROUTE, len(specification.routes))
     lru_entries = 0
     for route in specification.routes:
@@ -102,6 +108,13 @@ def pack(specification: spec.Specification) -> tuple[Tables, tuple[tuple[tuple[i
         block_who=np.zeros((2, BLOCK), np.int64),
         misses=np.zeros(BLOCK + 1, np.int64),
         class_hits=np.zeros(n_classes, np.int64),
+        class_balance_seed=np.array(classes.seed_balance),
+        class_noise_seed=np.zeros((n_classes, len(streams)), np.uint64),
+        class_sigma=np.full(n_classes, np.nan),
+        miss_hash=np.zeros(BLOCK, np.uint64),
+        noise_hash=np.zeros(BLOCK, np.uint64),
+        miss_factor=np.full(BLOCK, np.nan),
+        flight_factor=np.zeros(0),
         class_ttl_ns=np.array([routes[cls.route].ttl_ns for cls in classes], np.int64),
         rows=np.full(keys if needs_rows else 0, NONE, np.int64),
         outcomes=np.zeros(outcomes, np.int8),
@@ -127,7 +140,19 @@ def pack(specification: spec.Specification) -> tuple[Tables, tuple[tuple[tuple[i
     clock.streams_n, clock.services_n, clock.groups_n = len(streams), n_services, len(timeouts)
     clock.lru_n, clock.ring_room = lru_entries, FIRST_RING
     clock.batch_width, clock.classes_n = largest_batch + 1, n_classes
+    _foresee_noise(tables, specification)
     return tables, tuple(times)
+
+
+def _foresee_noise(tables: Tables, specification: spec.Specification) -> None:
+    """Note for each class how its service's noise is drawn, if it has one service and the noise is lognormal."""
+    for each in specification.classes:
+        targets = specification.routes[each.route].targets
+        service = specification.services[targets[0]]
+        if len(targets) == 1 and service.noise == NOISE_LOGNORMAL:
+            tables.class_sigma[each.index] = service.noise_parameter
+            tables.class_noise_seed[each.index] = service.seeds
+            tables.clock.foresees_noise = 1
 
 
 def _pack_class(
@@ -244,4 +269,5 @@ def _pack_streams(streams: tuple[spec.Stream, ...], pool: Pool) -> Any:
         record.row_key_at = pool.add_ints(stream.row_key) if len(stream.row_key) else -1
         record.row_items_at = pool.add_ints(stream.row_items) if len(stream.row_items) else -1
         record.position, record.looked_ahead = BLOCK, -1
+        record.ask_table = NONE
     return packed
