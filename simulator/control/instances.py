@@ -11,7 +11,7 @@ import simpy
 
 from scenarios.fleet import AddReplica
 from scenarios.units import NANOSECONDS_PER_SECOND, format_duration
-from simulator.dataplane.draws import draw_delay_ns
+from simulator.dataplane.python_draws import draw_delay_ns
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterator

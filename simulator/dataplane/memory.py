@@ -91,8 +91,10 @@ def _aligned(array: NDArray[Any]) -> NDArray[Any]:
     space: Any = np.empty(array.nbytes + step, np.int8)
     if huge:
         space = mmap.mmap(
-                -1, array.nbytes + 2 * step, mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS  # shared memory gets none
-            )
+            -1,
+            array.nbytes + 2 * step,
+            mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS,  # shared memory gets none
+        )
         with contextlib.suppress(AttributeError, OSError):  # not Linux, or a kernel without them
             space.madvise(mmap.MADV_HUGEPAGE)
     start = -np.frombuffer(space, np.int8).ctypes.data % step

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from scenarios.rules.breaker import CircuitBreaker
 from scenarios.rules.token_bucket import TokenBucket
-from simulator.dataplane import arrivals, draws
+from simulator.dataplane import arrivals, python_draws
 from simulator.dataplane import specification as spec
 from simulator.dataplane.reference_batcher import Flight, Slot, Station, Waiter
 from simulator.dataplane.reference_gateway import ResponseCache, RetryBudget
@@ -115,7 +115,7 @@ class Reference:
             if not again:
                 self.recorder.failed(request, outcome)
                 return now
-            wait_ns = draws.draw_wait_ns(
+            wait_ns = python_draws.draw_wait_ns(
                 cls.jitter,
                 self.waits[cls.index][request.attempt],
                 cls.seeds[spec.FOR_JITTER],
@@ -136,7 +136,7 @@ class Reference:
             deadline = env.at(now + cls.timeout_ns, DEADLINE, self.timeout_group[cls.timeout_ns])
         if not self.buckets[route.index].take(now):
             return "rate_limited"
-        validation_ns = draws.draw_delay_ns(
+        validation_ns = python_draws.draw_delay_ns(
             route.validation_ns, cls.seeds[spec.FOR_VALIDATION], request.id, request.attempt
         )
         if validation_ns > 0:
@@ -172,7 +172,7 @@ class Reference:
     def is_cached(self, request: Request, route: spec.RouteSpec) -> bool:
         """Whether the response cache answers."""
         if route.cache == spec.CACHE_GIVEN:
-            return draws.draw_unit(request.cls.seeds[spec.FOR_HIT], request.id) < route.hit_ratio
+            return python_draws.draw_unit(request.cls.seeds[spec.FOR_HIT], request.id) < route.hit_ratio
         return request.key >= 0 and self.caches[route.index].hit(request.key, self.env.now_ns)
 
     def new_flight(self, request: Request, route: spec.RouteSpec, founder: Waiter) -> Flight:
@@ -188,7 +188,7 @@ class Reference:
 
     def fetch_ns(self, flight: Flight, route: spec.RouteSpec) -> int:
         """Time to fetch the features."""
-        return draws.draw_delay_ns(
+        return python_draws.draw_delay_ns(
             route.fetch_ns, flight.cls.seeds[spec.FOR_FETCH], flight.id, flight.attempt
         )
 
@@ -221,7 +221,7 @@ class Reference:
         route = self.spec.routes[flight.cls.route]
         hop = flight.hop
         if len(route.targets) > 1 and route.split == spec.SPLIT_WEIGHTED:
-            hop = draws.draw_alias(route.weight_table, flight.cls.seeds[spec.FOR_SPLIT], flight.id)
+            hop = python_draws.draw_alias(route.weight_table, flight.cls.seeds[spec.FOR_SPLIT], flight.id)
         elif route.split == spec.SPLIT_DIFFICULTY:
             hop = sum(flight.difficulty >= limit for limit in route.difficulty_below)
         return route.targets[hop]
@@ -236,7 +236,7 @@ class Reference:
         if service.balance == spec.BALANCE_LEAST_OUTSTANDING:
             return min(stations, key=lambda station: station.outstanding)
         seed = flight.cls.seeds[spec.FOR_BALANCE]
-        first, second = draws.draw_two_below(len(stations), seed, flight.id, flight.draw_index)
+        first, second = python_draws.draw_two_below(len(stations), seed, flight.id, flight.draw_index)
         if service.balance == spec.BALANCE_RANDOM:
             return stations[first]
         return min(stations[first], stations[second], key=lambda station: station.outstanding)

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
 
 from scenarios.rules.batching import Gathering
-from simulator.dataplane import draws
+from simulator.dataplane import python_draws
 from simulator.dataplane.reference_time import COMPLETE, TIMER
 
 if TYPE_CHECKING:
@@ -166,7 +166,7 @@ class Station:
         slot.batch, slot.started_ns = batch, self.env.now_ns
         s, items = self.service, sum(flight.items for flight in batch)
         first = batch[0]
-        time_ns = draws.draw_service_time_ns(
+        time_ns = python_draws.draw_service_time_ns(
             slot.times.offset, slot.times.samples_ns, items, s.noise, s.noise_parameter, s.seeds[first.stream],
             first.id, first.draw_index,
         )  # fmt: skip

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from simulator.dataplane import draws
+from simulator.dataplane import python_draws
 from simulator.dataplane.engine import Counters, Logs
 from simulator.dataplane.records import BATCH_LOG, REQUEST_LOG
 from simulator.results.histogram import BUCKETS, lower_edges_ns
@@ -108,7 +108,7 @@ class Recorder:
         members = np.uint64(0)
         for flight in batch:
             self.counters.served_items[flight.cls.index, service.index] += flight.items
-            members = np.uint64(draws.draw_members(members, flight.stream, flight.id, flight.attempt))
+            members = np.uint64(python_draws.draw_members(members, flight.stream, flight.id, flight.attempt))
         row = (service.index, slot.uid, slot.number, now, finish_ns, len(batch), items, members)
         self.batch_rows.append(row)
 

@@ -11,7 +11,7 @@ import numpy as np
 from scenarios.errors import InvalidInput
 from scenarios.traces import CountTrace, read_trace
 from scenarios.units import NANOSECONDS_PER_SECOND, nanoseconds
-from simulator.dataplane import draws
+from simulator.dataplane import draws, python_draws
 from simulator.dataplane import specification as spec
 from simulator.dataplane.distributions import count_weights, difficulty_quantiles, duration_quantiles_ns
 
@@ -138,7 +138,9 @@ def _mmpp_path(
     now = 0
     while now < duration_ns:
         state = states[len(ends) % len(states)]
-        now += max(1, round(draws.draw_exponential(path_seed, len(ends)) * nanoseconds(state.mean_duration)))
+        now += max(
+            1, round(python_draws.draw_exponential(path_seed, len(ends)) * nanoseconds(state.mean_duration))
+        )
         ends.append(min(now, duration_ns))
         factors.append(state.times)
     return np.array(ends, np.int64), np.array(factors)

@@ -8,7 +8,7 @@ import pytest
 from scipy import stats
 
 from scenarios.schema import Scenario
-from simulator.dataplane import draws
+from simulator.dataplane import python_draws
 from simulator.dataplane.resolve_fleet import resolve
 from simulator.dataplane.resolve_traffic import shape_factors
 from simulator.dataplane.specification import FOR_KEYS
@@ -222,9 +222,9 @@ def test_popularity_of_keys(tmp_path, exponent):
     (kind,) = resolve(loaded.scenario, loaded.files, 1).classes
     n = 200_000
     if len(kind.key_table):
-        keys = [draws.draw_alias(kind.key_table, kind.seeds[FOR_KEYS], i) for i in range(n)]
+        keys = [python_draws.draw_alias(kind.key_table, kind.seeds[FOR_KEYS], i) for i in range(n)]
     else:
-        keys = [draws.draw_two_below(500, kind.seeds[FOR_KEYS], i, 0)[0] for i in range(n)]
+        keys = [python_draws.draw_two_below(500, kind.seeds[FOR_KEYS], i, 0)[0] for i in range(n)]
     counts = np.bincount(keys, minlength=500)
     assert stats.chisquare(counts, queueing.zipf(500, exponent) * n).pvalue > LEVEL
 

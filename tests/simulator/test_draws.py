@@ -13,7 +13,7 @@ from scipy import stats
 
 from scenarios.schema.base import CountDistribution, DurationDistribution
 from scenarios.schema.traffic import Difficulty
-from simulator.dataplane import draws
+from simulator.dataplane import draws, python_draws
 from simulator.dataplane.distributions import count_weights, difficulty_quantiles, duration_quantiles_ns
 
 LEVEL = 1e-4
@@ -178,13 +178,13 @@ def test_alias_table(weights):
 
 def test_jitter():
     waits = {
-        kind: np.array([draws.draw_wait_ns(kind, 1_000_000, SEED, i, 0) for i in range(50_000)])
+        kind: np.array([python_draws.draw_wait_ns(kind, 1_000_000, SEED, i, 0) for i in range(50_000)])
         for kind in (draws.JITTER_NONE, draws.JITTER_EQUAL, draws.JITTER_FULL)
     }
     assert np.all(waits[draws.JITTER_NONE] == 1_000_000)
     assert fits(waits[draws.JITTER_EQUAL], stats.uniform(500_000, 500_000))
     assert fits(waits[draws.JITTER_FULL], stats.uniform(0, 1_000_000))
-    assert draws.draw_wait_ns(draws.JITTER_FULL, 0, SEED, 1, 0) == 0
+    assert python_draws.draw_wait_ns(draws.JITTER_FULL, 0, SEED, 1, 0) == 0
 
 
 def delays_s(distribution, n=200_000):
