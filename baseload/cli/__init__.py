@@ -18,6 +18,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
         "baseload.cli.import_traffic",
         "Turn logs, counts or Prometheus queries into a traffic trace.",
     ),
+    "cluster": ("baseload.cli.cluster", "Run a local Kubernetes with nodes that can die."),
     "catalogue": ("baseload.cli.catalogue", "List instance types and prices."),
 }
 """Command → (module that holds a click command called `command`, its line in the list)."""

@@ -40,6 +40,15 @@ ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64"}
 APP = "app"
 COMPILED = ("-m", "compileall", "-q", "--invalidation-mode", "unchecked-hash")
 """Compiled files that do not hold a time: same bytes each build, and used although the root is read-only."""
+PIP_FOR_ANOTHER_PYTHON = """
+import platform, runpy, sys
+version = sys.argv.pop(1)
+platform.python_version = lambda: version
+platform.python_version_tuple = lambda: tuple(version.split("."))
+runpy.run_module("pip", run_name="__main__", alter_sys=True)
+"""
+"""pip chooses wheels by --python-version, but reads conditions such as `python_full_version < "3.11.3"` for the Python
+it runs on (pypa/pip issue 11010): so it is told the image's here."""
 LAYER_TYPE = "application/vnd.oci.image.layer.v1.tar"
 CONFIG_TYPE = "application/vnd.oci.image.config.v1+json"
 MANIFEST_TYPE = "application/vnd.oci.image.manifest.v1+json"
@@ -216,7 +225,8 @@ def _dependencies_layer(
     started_s = time.monotonic()
     say(f"installing {', '.join(dependencies)} into a layer")
     with tempfile.TemporaryDirectory(prefix="baseload-layer-") as folder:
-        command = [sys.executable, "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
+        command = [sys.executable, "-c", PIP_FOR_ANOTHER_PYTHON, python, "install", "--quiet"]
+        command += ["--disable-pip-version-check", "--root-user-action=ignore"]
         command += ["--target", folder, "--no-compile", "--only-binary=:all:", "--python-version", python]
         command += ["--constraint", str(constraints)] if constraints else []
         _run([*command, *dependencies], "pip install")
@@ -253,7 +263,7 @@ def _is_content(path: str) -> bool:
 
 def _compile(folder: Path, python: str) -> None:
     """Compile where our Python is the image's; elsewhere the container does it, each time it starts."""
-    if f"{sys.version_info.major}.{sys.version_info.minor}" == python:
+    if python.startswith(f"{sys.version_info.major}.{sys.version_info.minor}."):
         # Some packages ship files that only another version can read: what fails is left as it is.
         subprocess.run(
             [sys.executable, *COMPILED, "-s", str(folder), "-p", f"/{APP}/dependencies", str(folder)],

@@ -128,7 +128,7 @@ class BlobStore:
 
 def write_tar(file: io.BufferedIOBase, entries: Iterable[Entry]) -> None:
     """Write entries as an uncompressed tar: the nodes are on this machine, so compressing would only cost time."""
-    with tarfile.open(fileobj=file, mode="w", format=tarfile.PAX_FORMAT) as tar:
+    with tarfile.open(fileobj=file, mode="w|", bufsize=1 << 20, format=tarfile.PAX_FORMAT) as tar:
         for entry in entries:
             if entry.source is not None:
                 with entry.source.open("rb") as content:

@@ -22,8 +22,8 @@ if TYPE_CHECKING:
     from serving_ref.cluster.layers import Blob
 
 RELEASE = "bookworm"
-"""Debian 12, whose Python is 3.11."""
-PYTHON = "3.11"
+PYTHON = "3.11.2"
+"""The Python of Debian 12; a stable release keeps its version."""
 PACKAGES = ("python3", "ca-certificates", "libgomp1")
 """Python with its whole library; certificates and OpenMP are what wheels expect from a system."""
 NOT_NEEDED = re.compile(
@@ -43,7 +43,7 @@ class SystemLayer:
 
     blob: Blob
     python: str
-    """Such as `3.11`."""
+    """Such as `3.11.2`."""
 
 
 def system_layer(store: BlobStore, say: Callable[[str], None]) -> SystemLayer:

@@ -148,7 +148,9 @@ def small_system(monkeypatch, tmp_path):
     monkeypatch.setattr(
         images,
         "system_layer",
-        lambda store, say: SystemLayer(store.add_layer([Entry("usr", 0o644, content=bytes(10**6))]), "3.11"),
+        lambda store, say: SystemLayer(
+            store.add_layer([Entry("usr", 0o644, content=bytes(10**6))]), "3.11.2"
+        ),
     )
 
 

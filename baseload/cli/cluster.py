@@ -1,0 +1,372 @@
+"""`baseload cluster`: a Kubernetes to serve on and to act on, made here and taken away again."""
+
+from __future__ import annotations
+
+import json
+import time
+from dataclasses import asdict
+from typing import TYPE_CHECKING
+
+import click
+
+from scenarios.errors import InvalidInput, Unsupported
+
+if TYPE_CHECKING:
+    from serving_ref.cluster.local import LocalCluster
+    from serving_ref.cluster.provider import Cluster
+    from serving_ref.cluster.status import ClusterStatus
+
+name_option = click.option("--name", default="baseload", show_default=True, help="The cluster's name.")
+context_option = click.option(
+    "--context",
+    metavar="NAME",
+    help="Instead: the cluster of this context in your kubeconfig; nothing is made.",
+)
+driver_option = click.option(
+    "--driver",
+    type=click.Choice(["auto", "local", "kind"]),
+    default="auto",
+    show_default=True,
+    help="auto: local where this machine can, otherwise kind where Docker is there.",
+)
+json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+type_option = click.option(
+    "--instance-type",
+    "types",
+    multiple=True,
+    metavar="TYPE",
+    help="Label; repeat for each node, the last goes on.",
+)
+zone_option = click.option("--zone", "zones", multiple=True, metavar="ZONE", help="Label; repeat as above.")
+capacity_option = click.option(
+    "--capacity-type",
+    "capacity_types",
+    multiple=True,
+    type=click.Choice(["on-demand", "spot", "reserved"]),
+    help="Label; repeat as above.",
+)
+
+
+@click.group()
+def command() -> None:
+    """Run a local Kubernetes that is the real thing, with nodes that can die.
+
+    Real control plane, real kubelets and containers, no container engine; Karpenter, KWOK, KEDA, Prometheus
+    and Redis on request. It needs Linux, root and Go; elsewhere kind, or a cluster you have.
+
+    \b
+    Examples:
+      baseload cluster up --with keda,karpenter
+      export KUBECONFIG=$(baseload cluster kubeconfig --path)
+      baseload cluster interrupt node-2 --notice 30s
+      baseload cluster down
+    """
+
+
+@command.command()
+@name_option
+@click.option("--nodes", default=2, show_default=True, type=click.IntRange(0, 16), help="Real nodes.")
+@click.option("--with", "parts", default="", metavar="PARTS", help="Of karpenter,keda,kwok,prometheus,redis.")
+@click.option("--region", default="us-east-1", show_default=True, help="Whose prices Karpenter sees.")
+@type_option
+@zone_option
+@capacity_option
+@driver_option
+@context_option
+@json_option
+def up(
+    name: str,
+    nodes: int,
+    parts: str,
+    region: str,
+    types: tuple[str, ...],
+    zones: tuple[str, ...],
+    capacity_types: tuple[str, ...],
+    driver: str,
+    context: str | None,
+    as_json: bool,
+) -> None:
+    """Bring the cluster up, or what is missing of it.
+
+    The first time it builds Kubernetes and the parts from source: 10 to 20 minutes on two cores. Later a
+    cluster is up in seconds. Nodes are added and parts switched on where the cluster is up already.
+
+    \b
+    Examples:
+      baseload cluster up
+      baseload cluster up --nodes 3 --instance-type g5.xlarge --instance-type c6i.xlarge --capacity-type spot
+      baseload cluster up --with karpenter,keda,redis
+    """
+    from serving_ref.cluster.node_specs import checked_region, node_specs  # noqa: PLC0415
+    from serving_ref.cluster.record import ClusterRecord, checked_name, checked_parts  # noqa: PLC0415
+
+    started_s = time.monotonic()
+    wanted_parts = checked_parts([part.strip() for part in parts.split(",") if part.strip()])
+    specs = node_specs(range(1, nodes + 1), types, zones, capacity_types, checked_region(region))
+    wanted = ClusterRecord(checked_name(name), tuple(specs), (), region).with_parts(wanted_parts)
+    if context is not None:
+        status = _context_status(context)
+        if not status.up:
+            raise InvalidInput(f"the cluster of context {context!r} does not answer")
+    else:
+        cluster = _cluster(name, driver)
+        if wanted.parts and cluster.driver == "kind":
+            raise Unsupported(
+                f"--with {','.join(wanted.parts)}: kind clusters come without parts; --driver local"
+            )
+        cluster.up(wanted)
+        status = cluster.status()
+    if not as_json:
+        _say(f"up in {time.monotonic() - started_s:.0f} s")
+    _show(status, as_json=as_json)
+
+
+@command.command()
+@name_option
+@driver_option
+@context_option
+@json_option
+def down(name: str, driver: str, context: str | None, as_json: bool) -> None:
+    """Take the cluster away, with everything that it made on this machine; also after a crash.
+
+    \b
+    Example:
+      baseload cluster down
+    """
+    if context is not None:
+        raise Unsupported("--context: that cluster was not made by baseload and is not taken away by it")
+    was_there = _cluster(name, driver).down()
+    if as_json:
+        click.echo(json.dumps({"name": name, "was_there": was_there}))
+    else:
+        click.echo(f"{name}: {'gone' if was_there else 'there was nothing'}")
+
+
+@command.command()
+@name_option
+@driver_option
+@context_option
+@json_option
+def status(name: str, driver: str, context: str | None, as_json: bool) -> None:
+    """Show nodes, parts and what does not run.
+
+    \b
+    Examples:
+      baseload cluster status
+      baseload cluster status --context prod --json
+    """
+    found = _context_status(context) if context is not None else _cluster(name, driver).status()
+    _show(found, as_json=as_json)
+
+
+@command.command()
+@name_option
+@driver_option
+@context_option
+@click.option("--path", "only_path", is_flag=True, help="Print the path of the file (local clusters).")
+@json_option
+def kubeconfig(name: str, driver: str, context: str | None, only_path: bool, as_json: bool) -> None:
+    """Print the kubeconfig: for kubectl, and for the other commands of baseload.
+
+    \b
+    Examples:
+      baseload cluster kubeconfig >~/.kube/baseload
+      export KUBECONFIG=$(baseload cluster kubeconfig --path)
+    """
+    from serving_ref.cluster.provider import kubectl_for_context  # noqa: PLC0415
+
+    kubectl = (
+        kubectl_for_context(context) if context is not None else _cluster(name, driver).kubectl_when_up()
+    )
+    if only_path:
+        if kubectl.kubeconfig is None:
+            raise Unsupported("--path: this cluster's kubeconfig is part of your own")
+        click.echo(json.dumps({"path": str(kubectl.kubeconfig)}) if as_json else str(kubectl.kubeconfig))
+        return
+    form = "json" if as_json else "yaml"
+    click.echo(kubectl.run("config", "view", "--raw", "--flatten", "--minify", "-o", form), nl=False)
+
+
+@command.command("node-pools")
+@click.argument("scenario", type=click.Path(dir_okay=False))
+@click.option(
+    "--consolidate-after", default="30s", show_default=True, help="How long a node may be underused."
+)
+def node_pools_command(scenario: str, consolidate_after: str) -> None:
+    """Print the pools of SCENARIO as Karpenter NodePools, for `kubectl apply`.
+
+    Their nodes are KWOK's and tainted (kwok.x-k8s.io/node=fake): only pods that tolerate it land there.
+
+    \b
+    Example:
+      baseload cluster node-pools scenarios/library/quickstart.yaml | kubectl apply -f -
+    """
+    from scenarios.load import load_scenario  # noqa: PLC0415
+    from serving_ref.cluster.control_config import as_list  # noqa: PLC0415
+    from serving_ref.cluster.node_pools import node_pools  # noqa: PLC0415
+
+    loaded = load_scenario(scenario)
+    pools = node_pools(
+        loaded.scenario.pools, consolidate_after_s=int(_seconds("--consolidate-after", consolidate_after))
+    )
+    click.echo(as_list(pools))
+
+
+@command.group()
+def node() -> None:
+    """Make real nodes come and go.
+
+    \b
+    Examples:
+      baseload cluster node add --instance-type g5.xlarge --capacity-type spot --delay 45s
+      baseload cluster node remove node-3
+    """
+
+
+@node.command("add")
+@name_option
+@type_option
+@zone_option
+@capacity_option
+@click.option(
+    "--delay", default="0s", show_default=True, help="From asking to power: a cloud's grant and boot."
+)
+@json_option
+def node_add(
+    name: str,
+    types: tuple[str, ...],
+    zones: tuple[str, ...],
+    capacity_types: tuple[str, ...],
+    delay: str,
+    as_json: bool,
+) -> None:
+    """Add a real node, and wait until it is ready.
+
+    \b
+    Example:
+      baseload cluster node add --instance-type c6i.xlarge --zone us-east-1b --delay 45s
+    """
+    from serving_ref.cluster.node_specs import node_specs  # noqa: PLC0415
+
+    cluster = _local(name)
+    record = cluster.record()
+    delay_s = _seconds("--delay", delay)
+    (spec,) = node_specs([record.next_number()], types, zones, capacity_types, record.region)
+    started_s = time.monotonic()
+    if delay_s:
+        _say(f"{spec.name}: power in {delay_s:g} s")
+        time.sleep(delay_s)
+    cluster.add_node(spec)
+    ready_s = time.monotonic() - started_s
+    if as_json:
+        click.echo(json.dumps({"node": spec.name, "delay_s": delay_s, "ready_s": round(ready_s, 3)}))
+    else:
+        click.echo(f"{spec.name} ready after {ready_s:.1f} s ({delay_s:g} s of them delay)")
+
+
+@node.command("remove")
+@click.argument("node_name", metavar="NODE")
+@name_option
+@click.option("--drain/--no-drain", default=True, show_default=True, help="Evict its pods first.")
+@json_option
+def node_remove(node_name: str, name: str, drain: bool, as_json: bool) -> None:
+    """Remove a real node in good order: drain, power off, delete the Node object.
+
+    \b
+    Example:
+      baseload cluster node remove node-3
+    """
+    cluster = _local(name)
+    spec = cluster.node(node_name)
+    if drain:
+        options = ("--ignore-daemonsets", "--delete-emptydir-data", "--force", "--timeout=300s")
+        cluster.kubectl.run("drain", node_name, *options)
+    cluster.cut_power(spec)
+    cluster.forget_node(node_name)
+    click.echo(json.dumps({"node": node_name, "drained": drain}) if as_json else f"{node_name} removed")
+
+
+@command.command("interrupt")
+@click.argument("node_name", metavar="NODE")
+@name_option
+@click.option(
+    "--notice", default="120s", show_default=True, help="From the notice to the end; spot gives 2 minutes."
+)
+@click.option(
+    "--drain/--no-drain", default=True, show_default=True, help="A drain handler acts on the notice."
+)
+@json_option
+def interrupt_command(node_name: str, name: str, notice: str, drain: bool, as_json: bool) -> None:
+    """Do to a real node what a spot reclaim does.
+
+    Notice (an event; with --drain a taint and evictions), then all its processes are killed at once, then the
+    Node object goes, as a cloud controller removes it.
+
+    \b
+    Examples:
+      baseload cluster interrupt node-2
+      baseload cluster interrupt node-2 --notice 0s --no-drain
+    """
+    from serving_ref.cluster.interruption import interrupt  # noqa: PLC0415
+
+    notice_s = _seconds("--notice", notice)
+    done = interrupt(_local(name), node_name, notice_s=notice_s, drain=drain, say=_say)
+    if as_json:
+        click.echo(json.dumps(asdict(done), indent=2))
+    else:
+        click.echo(f"{done.node}: noticed {done.noticed_at}, killed {done.killed_at}, drain {done.drain}")
+
+
+def _say(words: str) -> None:
+    click.echo(words, err=True)
+
+
+def _seconds(option: str, text: str) -> float:
+    from scenarios.units import parse_duration  # noqa: PLC0415
+
+    try:
+        return parse_duration(text)
+    except ValueError as error:
+        raise InvalidInput(f"{option} {text!r}: {error}") from error
+
+
+def _cluster(name: str, driver: str) -> Cluster:
+    from serving_ref.cluster.provider import find_cluster  # noqa: PLC0415
+
+    return find_cluster(name, driver, _say)
+
+
+def _local(name: str) -> LocalCluster:
+    """The local cluster of this name: only its nodes are ours to switch on and off."""
+    from serving_ref.cluster.local import LocalCluster  # noqa: PLC0415
+    from serving_ref.cluster.record import checked_name  # noqa: PLC0415
+
+    return LocalCluster(checked_name(name), _say)
+
+
+def _context_status(context: str) -> ClusterStatus:
+    from serving_ref.cluster.provider import kubectl_for_context  # noqa: PLC0415
+    from serving_ref.cluster.status import remote_status  # noqa: PLC0415
+
+    return remote_status(context, "context", kubectl_for_context(context))
+
+
+def _show(found: ClusterStatus, *, as_json: bool) -> None:
+    if as_json:
+        click.echo(json.dumps(asdict(found), indent=2))
+        return
+    click.echo(
+        f"{found.name} ({found.driver}): {f'up, Kubernetes {found.version}' if found.up else 'not up'}"
+    )
+    for each in found.nodes:
+        kind = "real" if each.real else "simulated"
+        labels = f"{each.instance_type} {each.zone} {each.capacity_type}".strip()
+        click.echo(
+            f"  {each.name:<14} {'ready' if each.ready else 'not ready':<10} {kind:<10} {each.address:<14} {labels}"
+        )
+    if found.parts:
+        words = (f"{part}{'' if runs else ' (does not run)'}" for part, runs in found.parts.items())
+        click.echo(f"  with {', '.join(words)}")
+    for program, runs in found.programs.items():
+        if not runs:
+            click.echo(f"  {program} does not run: baseload cluster up --name {found.name}")

@@ -1,0 +1,260 @@
+"""What a cluster has beside Kubernetes itself, switched on by name: KWOK, Karpenter, KEDA, Prometheus, Redis.
+
+All of them are programs of the control machine. So they need no images and no room on a node, they live on when a
+node is interrupted, and what a load test measures on the nodes is the stack alone. Prometheus and Redis are reached
+as Services (`prometheus.baseload-system:9090`, `redis.baseload-system:6379`), like managed ones in a cloud.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+import shutil
+import socket
+import urllib.request
+from dataclasses import dataclass
+from http import HTTPStatus
+from typing import TYPE_CHECKING, Any
+
+from scenarios.catalogue import load_catalogue
+from serving_ref.cluster import control_config as config
+from serving_ref.cluster.instance_types import instance_types, zones_of
+from serving_ref.cluster.node_pools import node_class
+from serving_ref.cluster.processes import wait_until
+from serving_ref.cluster.prometheus_config import PROMETHEUS_PORT, prometheus_config
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from serving_ref.cluster.addresses import AddressPlan
+    from serving_ref.cluster.kubectl import Kubectl
+    from serving_ref.cluster.machine import Machine
+    from serving_ref.cluster.record import ClusterFolder
+    from serving_ref.cluster.tools import Toolbox
+
+SYSTEM = "baseload-system"
+KEDA = "keda"
+REDIS_PORT = 6379
+KEDA_ADAPTER_PORT = 6444
+KARPENTER_HEALTH_PORT = 8181
+KWOK_PORT = 10247
+KEDA_GRPC = "127.0.0.1:9666"
+CRD_TIMEOUT = "60s"
+READY_TIMEOUT_S = 120.0
+KWOK_LEASE_S = 40
+"""A KWOK node renews its lease as a kubelet does."""
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """The parts of one local cluster."""
+
+    control: Machine
+    folder: ClusterFolder
+    plan: AddressPlan
+    tools: Toolbox
+    kubectl: Kubectl
+    region: str
+    parts: tuple[str, ...]
+
+    def start(self, say: Callable[[str], None]) -> None:
+        """Start the parts that do not run."""
+        starters = {
+            "kwok": self._start_kwok,
+            "karpenter": self._start_karpenter,
+            "keda": self._start_keda,
+            "prometheus": self._start_prometheus,
+            "redis": self._start_redis,
+        }
+        self.folder.config.mkdir(exist_ok=True)
+        if {"prometheus", "redis"} & set(self.parts):
+            self.kubectl.apply(config.as_list([config.namespace(SYSTEM)]))
+        for part in self.parts:
+            say(f"starting {part}")
+            starters[part]()
+
+    def _start_kwok(self) -> None:
+        stages = sorted(self.tools.manifests("kwok").glob("*.yaml"))
+        file = self._write("kwok.yaml", "\n---\n".join(path.read_text() for path in stages))
+        flags = [
+            f"--kubeconfig={self.folder.admin}",
+            f"--config={file}",
+            "--manage-nodes-with-annotation-selector=kwok.x-k8s.io/node=fake",
+            f"--server-address={self.plan.control}:{KWOK_PORT}",
+            f"--node-ip={self.plan.control}",
+            f"--cidr={self.plan.simulated_pods}",
+            f"--node-lease-duration-seconds={KWOK_LEASE_S}",
+        ]
+        self.control.start_program("kwok", [str(self.tools.program("kwok", "kwok")), *flags])
+
+    def _start_karpenter(self) -> None:
+        self._apply_definitions("karpenter")
+        self.kubectl.apply(json.dumps(node_class()))
+        types = instance_types(load_catalogue(), self.region, zones_of(self.region))
+        environment = {
+            "KUBECONFIG": str(self.folder.admin),
+            "INSTANCE_TYPES_FILE_PATH": str(self._write("instance-types.json", json.dumps(types))),
+            "DISABLE_LEADER_ELECTION": "true",
+            "SYSTEM_NAMESPACE": "kube-system",
+            "METRICS_PORT": "8180",
+            "HEALTH_PROBE_PORT": str(KARPENTER_HEALTH_PORT),
+        }
+        program = self.tools.program("karpenter", "karpenter")
+        self.control.start_program("karpenter", [str(program)], environment=environment)
+
+    def _start_keda(self) -> None:
+        self._apply_definitions("keda")
+        certificates = self.folder.pki / "keda"
+        certificates.mkdir(exist_ok=True, mode=0o700)
+        for name, source in (("ca.crt", "ca.crt"), ("tls.crt", "keda.crt"), ("tls.key", "keda.key")):
+            shutil.copy(self.folder.pki / source, certificates / name)
+        environment = {
+            "KUBECONFIG": str(self.folder.admin),
+            "WATCH_NAMESPACE": "",
+            "POD_NAMESPACE": KEDA,
+            "POD_NAME": "keda-operator",
+            "OPERATOR_NAME": "keda-operator",
+        }
+        service = config.host_service("keda-metrics-apiserver", KEDA, KEDA_ADAPTER_PORT, self.plan)
+        self.kubectl.apply(config.as_list([config.namespace(KEDA), *service, self._external_metrics()]))
+        self.control.start_program(
+            "keda-operator",
+            [
+                str(self.tools.program("keda", "keda-operator")),
+                f"--cert-dir={certificates}",
+                f"--metrics-service-bind-address={KEDA_GRPC}",
+                "--metrics-bind-address=127.0.0.1:8280",
+                "--health-probe-bind-address=127.0.0.1:8281",
+                "--zap-log-level=info",
+            ],
+            environment=environment,
+        )
+        admin = self.folder.admin
+        self.control.start_program(
+            "keda-adapter",
+            [
+                str(self.tools.program("keda", "keda-adapter")),
+                f"--secure-port={KEDA_ADAPTER_PORT}",
+                f"--authentication-kubeconfig={admin}",
+                f"--authorization-kubeconfig={admin}",
+                f"--lister-kubeconfig={admin}",
+                f"--client-ca-file={certificates}/ca.crt",
+                f"--tls-cert-file={certificates}/tls.crt",
+                f"--tls-private-key-file={certificates}/tls.key",
+                f"--cert-dir={certificates}",
+                f"--metrics-service-address={KEDA_GRPC}",
+                "--metrics-service-grpc-authority=localhost",
+                "--port=8282",
+            ],
+            environment=environment,
+        )
+
+    def _external_metrics(self) -> dict[str, Any]:
+        authority = (self.folder.pki / "ca.crt").read_bytes()
+        return {
+            "apiVersion": "apiregistration.k8s.io/v1",
+            "kind": "APIService",
+            "metadata": {"name": "v1beta1.external.metrics.k8s.io"},
+            "spec": {
+                "group": "external.metrics.k8s.io",
+                "version": "v1beta1",
+                "groupPriorityMinimum": 100,
+                "versionPriority": 100,
+                "caBundle": base64.b64encode(authority).decode(),
+                "service": {"name": "keda-metrics-apiserver", "namespace": KEDA, "port": KEDA_ADAPTER_PORT},
+            },
+        }
+
+    def _start_prometheus(self) -> None:
+        data = self.control.folder / "prometheus"
+        data.mkdir(parents=True, exist_ok=True)
+        document = prometheus_config(self.plan, self.folder.admin, self.folder.pki, self.parts)
+        file = self._write("prometheus.json", json.dumps(document, indent=2))
+        self.control.start_program(
+            "prometheus",
+            [
+                "prometheus",
+                f"--config.file={file}",
+                f"--storage.tsdb.path={data}",
+                "--storage.tsdb.retention.time=2d",
+                f"--web.listen-address={self.plan.control}:{PROMETHEUS_PORT}",
+                "--web.enable-lifecycle",
+                "--log.level=warn",
+            ],
+        )
+        self.kubectl.apply(
+            config.as_list(config.host_service("prometheus", SYSTEM, PROMETHEUS_PORT, self.plan))
+        )
+
+    def _start_redis(self) -> None:
+        flags = ["--bind", str(self.plan.control), "127.0.0.1", "--port", str(REDIS_PORT)]
+        flags += ["--save", "", "--appendonly", "no", "--protected-mode", "no", "--daemonize", "no"]
+        self.control.start_program("redis", ["redis-server", *flags])
+        self.kubectl.apply(config.as_list(config.host_service("redis", SYSTEM, REDIS_PORT, self.plan)))
+
+    def wait(self, say: Callable[[str], None]) -> None:
+        """Wait until the parts answer."""
+        if "keda" in self.parts:
+            say("waiting for KEDA's metrics")
+            name = "apiservice/v1beta1.external.metrics.k8s.io"
+            wait_until(
+                lambda: self._condition(name, "Available"),
+                "KEDA's metrics API",
+                timeout_s=READY_TIMEOUT_S,
+                hint=lambda: self.control.log_end("keda-operator") + self.control.log_end("keda-adapter"),
+            )
+        if "prometheus" in self.parts:
+            self._wait_for("prometheus", PROMETHEUS_PORT, "/-/ready")
+        if "karpenter" in self.parts:
+            self._wait_for("karpenter", KARPENTER_HEALTH_PORT, "/readyz")
+        if "kwok" in self.parts:
+            self._wait_for("kwok", KWOK_PORT, "/healthz")
+        if "redis" in self.parts:
+            self._wait_for("redis", REDIS_PORT)
+
+    def _wait_for(self, program: str, port: int, path: str | None = None) -> None:
+        address = str(self.plan.control)
+        wait_until(
+            lambda: accepts(address, port) if path is None else answers(f"http://{address}:{port}{path}"),
+            program,
+            timeout_s=READY_TIMEOUT_S,
+            hint=lambda: self.control.log_end(program),
+        )
+
+    def _apply_definitions(self, component: str) -> None:
+        files = sorted(self.tools.manifests(component).glob("*_*.yaml"))
+        self.kubectl.apply_files(files)
+        self.kubectl.run(
+            "wait",
+            "--for=condition=Established",
+            f"--timeout={CRD_TIMEOUT}",
+            *(f"--filename={path}" for path in files),
+        )
+
+    def _condition(self, name: str, kind: str) -> bool:
+        conditions = self.kubectl.get(name).get("status", {}).get("conditions", [])
+        return any(each["type"] == kind and each["status"] == "True" for each in conditions)
+
+    def _write(self, name: str, text: str) -> Path:
+        path = self.folder.config / name
+        path.write_text(text)
+        return path
+
+
+def answers(url: str) -> bool:
+    """Whether an address answers with status 200."""
+    try:
+        with urllib.request.urlopen(url, timeout=2) as response:
+            return bool(response.status == HTTPStatus.OK)
+    except OSError:
+        return False
+
+
+def accepts(address: str, port: int) -> bool:
+    """Whether a port takes connections."""
+    try:
+        with socket.create_connection((address, port), timeout=2):
+            return True
+    except OSError:
+        return False
