@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import csv
 import math
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from scenarios.batch_latency import latencies_by_items
 from scenarios.errors import InvalidInput
 from scenarios.rules.batching import batching_numbers
 from scenarios.rules.breaker import breaker_rule
@@ -21,8 +21,6 @@ from simulator.dataplane.resolve_traffic import resolve_classes, resolve_streams
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
-
-    from numpy.typing import NDArray
 
     from scenarios.schema import BatchLatency, Cache, Noise, Route, Scenario, Service
 
@@ -38,8 +36,6 @@ _BALANCES = {
     "power-of-two": spec.BALANCE_POWER_OF_TWO,
     "least-outstanding": spec.BALANCE_LEAST_OUTSTANDING,
 }
-_SECONDS = {"s": 1.0, "ms": 1e-3, "us": 1e-6}
-Measured = dict[int, "NDArray[np.float64]"]
 
 
 def resolve(
@@ -139,9 +135,7 @@ def _service(
         noise=noise,
         noise_parameter=parameter,
         times=tuple(
-            _service_times(
-                measured(latency, files, f"models[{service.model}]"), latency, batching.max_batch_size, where
-            )
+            _service_times(latency, files, batching.max_batch_size, f"models[{service.model}]", where)
             for latency in latencies
         ),
         pools=tuple(service.pools),
@@ -169,69 +163,11 @@ def _noise(noise: Noise) -> tuple[int, float]:
     return (draws.NOISE_EXPONENTIAL if noise.exponential else draws.NOISE_NONE), 0.0
 
 
-def measured(latency: BatchLatency, files: Mapping[str, Path], where: str) -> Measured:
-    """Return the known latencies in seconds, ascending, by number of items (a + b·n counts as known everywhere)."""
-    if latency.table is not None:
-        return {items: np.array([seconds]) for items, seconds in latency.table}
-    if latency.samples is None:
-        return {}
-    samples = latency.samples
-    found: Measured = {}
-    path = files[samples.file]
-    with path.open(newline="") as text:
-        rows = csv.DictReader(text)
-        needed = {samples.batch, samples.latencies, *samples.where}
-        missing = sorted(needed - set(rows.fieldnames or []))
-        if missing:
-            raise InvalidInput(
-                f"{path}: no column {', '.join(missing)}; it has {', '.join(rows.fieldnames or [])}"
-            )
-        for number, row in enumerate(rows, start=2):
-            if any(row[column] != value for column, value in samples.where.items()):
-                continue
-            try:
-                values = np.sort(
-                    [float(value) * _SECONDS[samples.unit] for value in row[samples.latencies].split()]
-                )
-                found[int(row[samples.batch])] = values
-            except ValueError as error:
-                raise InvalidInput(
-                    f"{path}:{number}: {error}: expected a batch size and latencies in numbers"
-                ) from None
-            if not len(values) or values[0] <= 0:
-                raise InvalidInput(f"{path}:{number}: expected latencies above 0")
-    if not found:
-        raise InvalidInput(f"{where}: {path}: no row with {samples.where}")
-    return dict(sorted(found.items()))
-
-
-def _service_times(known: Measured, latency: BatchLatency, max_items: int, where: str) -> spec.ServiceTimes:
+def _service_times(
+    latency: BatchLatency, files: Mapping[str, Path], max_items: int, model: str, service: str
+) -> spec.ServiceTimes:
     """Latencies for every number of items from 1 to max_items."""
-    sizes = list(known)
-    if sizes and max_items > sizes[-1]:
-        raise InvalidInput(
-            f"{where}.batching.max_batch_size: got {max_items}: its profile is measured up to {sizes[-1]} items"
-        )
-    rows: list[NDArray[np.float64]] = [np.empty(0)]
-    for items in range(1, max_items + 1):
-        if not known:
-            rows.append(np.array([latency.fixed + (latency.per_item or 0.0) * items]))
-            continue
-        above = next(size for size in sizes if size >= items)
-        below = max((size for size in sizes if size <= items), default=above)
-        if latency.between == "ceil" or above == below:
-            rows.append(known[above])
-        else:
-            rows.append(_interpolated(known[below], known[above], (items - below) / (above - below)))
+    rows = [np.empty(0), *latencies_by_items(latency, files, max_items, model, service)]
     offset = np.cumsum([0] + [len(row) for row in rows])
     samples_ns = np.rint(np.concatenate(rows) * NANOSECONDS_PER_SECOND).astype(np.int64)
     return spec.ServiceTimes(offset=offset.astype(np.int64), samples_ns=np.maximum(samples_ns, 1))
-
-
-def _interpolated(low: NDArray[np.float64], high: NDArray[np.float64], part: float) -> NDArray[np.float64]:
-    """Quantile by quantile on the straight line between two measured sizes."""
-    levels = (np.arange(max(len(low), len(high))) + 0.5) / max(len(low), len(high))
-    low_quantiles = low[(levels * len(low)).astype(int)]
-    high_quantiles = high[(levels * len(high)).astype(int)]
-    between: NDArray[np.float64] = low_quantiles + part * (high_quantiles - low_quantiles)
-    return between
