@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from decimal import Decimal, InvalidOperation
 from typing import Annotated, Any, TypeGuard
 
-from pydantic import BeforeValidator, WithJsonSchema
+from pydantic import BeforeValidator, PlainSerializer, WithJsonSchema
 
 _NUMBER = r"[0-9][0-9_]*(?:\.[0-9]+)?(?:[eE][+-]?[0-9]+)?"
 
@@ -194,6 +194,11 @@ def _json_schema(pattern: str, *examples: str, numbers: dict[str, float] | None 
     return WithJsonSchema({"type": kinds, "pattern": pattern, "examples": list(examples), **(numbers or {})})
 
 
+def _written(form: str) -> PlainSerializer:
+    """Write a quantity of a JSON or YAML dump so that it is read back as it was."""
+    return PlainSerializer(form.format, return_type=str, when_used="json")
+
+
 _ZERO: dict[str, float] = {"minimum": 0, "maximum": 0}
 _SOME_DURATION = rf"({_NUMBER}\s*(ns|us|µs|ms|min|s|m|h|d|w)\s*)+"
 
@@ -201,24 +206,28 @@ Duration = Annotated[
     float,
     BeforeValidator(parse_duration),
     _json_schema(rf"^\s*({_SOME_DURATION}|0\s*)$", "300ms", "8m", "1h30m", numbers=_ZERO),
+    _written("{!r}s"),
 ]
 """Seconds; written "300ms", "8m", "1h30m"."""
 PositiveDuration = Annotated[
     float,
     BeforeValidator(parse_positive_duration),
     _json_schema(rf"^\s*{_SOME_DURATION}$", "300ms", "8m", "1h30m"),
+    _written("{!r}s"),
 ]
 """Seconds, not zero; written like a Duration."""
 Rate = Annotated[
     float,
     BeforeValidator(parse_rate),
     _json_schema(rf"^\s*{_NUMBER}\s*/\s*(s|m|min|h|d|w)\s*$", "400/s", "24000/min", numbers=_ZERO),
+    _written("{!r}/s"),
 ]
 """Events per second; written "400/s", "24000/min"."""
 Bytes = Annotated[
     int,
     BeforeValidator(parse_bytes),
     _json_schema(rf"^\s*{_NUMBER}\s*(B|kB|KB|[kMGT]|[MGT]B|[KMGT]iB?)\s*$", "6Gi", "20kB", numbers=_ZERO),
+    _written("{}B"),
 ]
 """Bytes; written "6Gi", "20kB"."""
 Fraction = Annotated[

@@ -12,6 +12,8 @@ from __future__ import annotations
 
 from enum import Enum
 
+from serving_ref.inference import InvalidRequest
+
 CLASS = "baseload-class"
 """Request: the class of the scenario. Without it: the first class of the route."""
 KEY = "baseload-key"
@@ -65,3 +67,14 @@ STATUS = {
     Outcome.LOST: 502, Outcome.ERROR: 502, Outcome.TIMEOUT: 504,
 }  # fmt: skip
 """Outcome → HTTP status (INVALID: 400 unless a closer one fits)."""
+
+
+def timeout_ms(value: bytes) -> float:
+    """Return the milliseconds of a TIMEOUT_MS header. Raises InvalidRequest."""
+    try:
+        found = float(value)
+    except ValueError:
+        found = -1.0
+    if not 0 < found <= 1e9:
+        raise InvalidRequest(f"{TIMEOUT_MS}: expected milliseconds above 0")
+    return found

@@ -1,0 +1,1 @@
+"""The gateway: rate limit, validation, response cache, coalescing, shedding, routing and circuit breakers."""

@@ -1,0 +1,39 @@
+"""`python -m serving_ref.gateway`: serve the routes of a settings file until SIGTERM."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import click
+
+from scenarios.errors import BaseloadError
+
+
+@click.command()
+@click.option("--settings", "path", required=True, type=click.Path(path_type=Path), help="The settings file.")
+@click.option("--host", default="127.0.0.1", show_default=True, help="The address to listen on.")
+@click.option("--port", default=8080, show_default=True, help="The port to listen on.")
+def main(path: Path, host: str, port: int) -> None:
+    """Serve the routes of a settings file until SIGTERM.
+
+    \b
+    Example:
+      python -m serving_ref.gateway --settings gateway.yaml --port 8000
+    """
+    from serving_ref.gateway.app import Gateway  # noqa: PLC0415
+    from serving_ref.gateway.settings import GatewaySettings  # noqa: PLC0415
+    from serving_ref.serve import serve  # noqa: PLC0415
+    from serving_ref.settings import load_settings  # noqa: PLC0415
+
+    try:
+        settings = load_settings(path, GatewaySettings)
+        app = Gateway(settings)
+        serve(app, app, host, port, settings.drain)
+    except BaseloadError as error:
+        click.echo(f"error: {error}", err=True)
+        sys.exit(error.status)
+
+
+if __name__ == "__main__":
+    main()

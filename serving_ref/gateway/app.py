@@ -1,0 +1,202 @@
+"""The gateway's HTTP side: one request in, one outcome out."""
+
+from __future__ import annotations
+
+import asyncio
+import math
+import time
+from typing import TYPE_CHECKING
+
+import orjson
+
+from serving_ref import asgi, protocol
+from serving_ref.gateway.cache import ResponseCache
+from serving_ref.gateway.metrics import Metrics
+from serving_ref.gateway.route import Request, RouteHandler
+from serving_ref.gateway.service import NEVER, Reply, Service
+from serving_ref.inference import InvalidRequest, checked_request
+from serving_ref.metrics import CONTENT_TYPE, exposed
+from serving_ref.protocol import STATUS, Outcome, timeout_ms
+
+if TYPE_CHECKING:
+    from serving_ref.gateway.settings import GatewaySettings, ServedClass
+
+_CLASS, _KEY, _DIFFICULTY, _TIMEOUT_MS, _OUTCOME, _SERVICE = (
+    name.encode()
+    for name in (
+        protocol.CLASS, protocol.KEY, protocol.DIFFICULTY, protocol.TIMEOUT_MS, protocol.OUTCOME, protocol.SERVICE,
+    )
+)  # fmt: skip
+_MAX_KEY = 200
+_INFER = "/infer"
+_MODELS = "/v2/models/"
+_UNKNOWN = "unknown"
+"""Label of requests for routes or classes that are not there: clients must not be able to make series."""
+
+
+class Gateway:
+    """An ASGI application: the routes of a scenario."""
+
+    def __init__(self, settings: GatewaySettings) -> None:
+        self.settings = settings
+        self.metrics = Metrics()
+        self.in_flight = 0
+        self.draining = False
+        self.metrics.in_flight.set_function(lambda: self.in_flight)
+        self.routes: dict[str, RouteHandler] = {}
+        self.services: dict[str, Service] = {}
+        self.classes: dict[str, dict[str, ServedClass]] = {
+            route.name: {each.name: each for each in settings.classes if each.route == route.name}
+            for route in settings.routes
+        }
+        self.looking: list[asyncio.Task[None]] = []
+
+    async def start(self) -> None:
+        """Open what needs a running event loop."""
+        settings = self.settings
+        self.services = {each.name: Service(each, self.metrics) for each in settings.services}
+        cache = ResponseCache(settings.redis, self.metrics) if settings.redis is not None else None
+        for route in settings.routes:
+            self.routes[route.name] = RouteHandler(route, settings, self.services, cache, self.metrics)
+        self.looking = [
+            asyncio.create_task(service.replicas.keep_looking()) for service in self.services.values()
+        ]
+
+    def begin_drain(self) -> None:
+        """Be not ready from now on, and ask clients to leave their connections."""
+        self.draining = True
+
+    async def __call__(self, scope: asgi.Scope, receive: asgi.Receive, send: asgi.Send) -> None:
+        """Answer one request."""
+        if scope["type"] == "lifespan":
+            await asgi.lifespan(receive, send, self.start)
+            return
+        path = scope["path"]
+        if path.startswith(_MODELS) and path.endswith(_INFER):
+            self.in_flight += 1
+            try:
+                await self._infer(path[len(_MODELS) : -len(_INFER)], scope, receive, send)
+            finally:
+                self.in_flight -= 1
+        else:
+            status, body, kind = self._other(scope["method"], path)
+            await asgi.respond(send, status, body, [kind])
+
+    async def _infer(self, name: str, scope: asgi.Scope, receive: asgi.Receive, send: asgi.Send) -> None:
+        begun_ns = time.monotonic_ns()
+        headers = dict(scope["headers"])
+        route = self.routes.get(name)
+        request_class = _UNKNOWN
+        reply: Reply
+        try:
+            if route is None:
+                raise InvalidRequest(f"there is no route {name}", 404)
+            if scope["method"] != "POST":
+                raise InvalidRequest("expected POST", 405)
+            served = self._class(name, headers)
+            request_class = served.name if served else "none"
+            wait_s = route.limited()
+            if wait_s is not None:
+                reply = Reply(
+                    Outcome.RATE_LIMITED, asgi.error_body("the rate limit is reached"), 429, "", wait_s
+                )
+            else:
+                request = await self._request(headers, receive, served, begun_ns)
+                reply = await route.answer(request)
+        except InvalidRequest as error:
+            reply = Reply(Outcome.INVALID, asgi.error_body(str(error)), error.status, "")
+        except asgi.Disconnected:
+            self.metrics.ended(name if route else _UNKNOWN, request_class, Outcome.INVALID, None)
+            return
+        answered = STATUS[reply.outcome] == 200
+        elapsed_s = (time.monotonic_ns() - begun_ns) / 1e9
+        self.metrics.ended(
+            name if route else _UNKNOWN, request_class, reply.outcome, elapsed_s if answered else None
+        )
+        await asgi.respond(send, reply.status, reply.body, self._headers(reply))
+
+    def _headers(self, reply: Reply) -> asgi.Headers:
+        headers = [asgi.JSON, (_OUTCOME, reply.outcome.value.encode())]
+        if reply.service:
+            headers.append((_SERVICE, reply.service.encode()))
+        if reply.status in (429, 503):
+            headers.append((b"retry-after", b"%d" % max(math.ceil(reply.retry_after_s), 1)))
+        if self.draining or reply.status in (408, 413):
+            headers.append(asgi.CLOSE)
+        return headers
+
+    def _class(self, route: str, headers: dict[bytes, bytes]) -> ServedClass | None:
+        """Return the class that a request names, or the route's first."""
+        classes = self.classes[route]
+        named = headers.get(_CLASS)
+        if named is None:
+            return next(iter(classes.values()), None)
+        found = classes.get(named.decode("latin-1"))
+        if found is None:
+            raise InvalidRequest(f"{protocol.CLASS}: expected one of {', '.join(classes) or 'none'}")
+        return found
+
+    async def _request(
+        self, headers: dict[bytes, bytes], receive: asgi.Receive, served: ServedClass | None, begun_ns: int
+    ) -> Request:
+        """Return the validated request. Raises InvalidRequest."""
+        body = await asgi.read_body(headers, receive, self.settings.limits)
+        document, _ = checked_request(body)
+        timeout = headers.get(_TIMEOUT_MS)
+        if timeout is not None:
+            deadline_ns = begun_ns + round(timeout_ms(timeout) * 1e6)
+        elif served is not None and served.timeout is not None:
+            deadline_ns = begun_ns + round(served.timeout * 1e9)
+        else:
+            deadline_ns = NEVER
+        return Request(
+            body=body,
+            ident=document.get("id"),
+            key=_key(headers.get(_KEY)),
+            difficulty=_difficulty(headers.get(_DIFFICULTY)),
+            priority=served.priority if served else 0,
+            deadline_ns=deadline_ns,
+        )
+
+    def _other(self, method: str, path: str) -> tuple[int, bytes, tuple[bytes, bytes]]:
+        """Health, the list of routes, and metrics: status, body, content type."""
+        if path == "/metrics":
+            return 200, exposed(self.metrics.registry), CONTENT_TYPE
+        status = 200
+        document: dict[str, object]
+        if method != "GET":
+            status, document = 404, {"error": "expected POST /v2/models/{route}/infer"}
+        elif path == "/v2/health/live":
+            document = {"live": True}
+        elif path == "/v2/health/ready":
+            status, document = 503 if self.draining else 200, {"ready": not self.draining}
+        elif path == "/v2":
+            document = {
+                "name": "baseload-gateway",
+                "version": "2",
+                "extensions": [],
+                "routes": list(self.routes),
+            }
+        else:
+            status, document = 404, {"error": "no such path"}
+        return status, orjson.dumps(document), asgi.JSON
+
+
+def _key(value: bytes | None) -> str | None:
+    if value is None:
+        return None
+    if not 0 < len(value) <= _MAX_KEY or not all(32 < byte < 127 for byte in value):
+        raise InvalidRequest(
+            f"{protocol.KEY}: expected 1 to {_MAX_KEY} printable ASCII characters, no spaces"
+        )
+    return value.decode("ascii")
+
+
+def _difficulty(value: bytes | None) -> float:
+    try:
+        found = 1.0 if value is None else float(value)
+    except ValueError:
+        found = -1.0
+    if not 0 <= found <= 1:
+        raise InvalidRequest(f"{protocol.DIFFICULTY}: expected a number from 0 to 1")
+    return found

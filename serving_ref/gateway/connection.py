@@ -1,0 +1,107 @@
+"""HTTP/1.1 connections to model servers: one request at a time on each, kept open between them.
+
+Written on asyncio and httptools, because a call costs a quarter of what it costs in aiohttp's client (figures in
+docs/decisions/0006-serving-stack.md), and because it must be known of each call whether the replica was lost.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, cast
+
+import httptools
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+MAX_RESPONSE_BYTES = 64 * 1024 * 1024
+
+
+class Lost(Exception):
+    """The connection could not be made, or ended before the response was whole."""
+
+
+@dataclass(frozen=True, slots=True)
+class Response:
+    """A whole response."""
+
+    status: int
+    body: bytes
+    leave: bool
+    """The server asks to leave the connection: it is on its way out."""
+
+
+class Connection(asyncio.Protocol):
+    """One connection. `call` is not to be entered twice."""
+
+    def __init__(self) -> None:
+        self.transport: asyncio.Transport | None = None
+        self.answer: asyncio.Future[Response] | None = None
+        self.parser = httptools.HttpResponseParser(self)
+        self.parts: list[bytes] = []
+        self.size = 0
+        self.closed = False
+
+    def call(self, request: Sequence[bytes]) -> asyncio.Future[Response]:
+        """Send a request; the future brings its response, or Lost."""
+        self.answer = asyncio.get_running_loop().create_future()
+        if self.closed or self.transport is None:
+            self.answer.set_exception(Lost("closed"))
+        else:
+            self.transport.write(b"".join(request))
+        return self.answer
+
+    def close(self) -> None:
+        """Leave it."""
+        self.closed = True
+        if self.transport is not None:
+            self.transport.abort()
+
+    # What the event loop calls.
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Keep the transport."""
+        self.transport = cast("asyncio.Transport", transport)  # uvloop's own class is no subclass of it
+
+    def data_received(self, data: bytes) -> None:
+        """Feed the parser."""
+        try:
+            self.parser.feed_data(data)
+        except httptools.HttpParserError as error:
+            self._lose(f"not HTTP: {error}")
+
+    def eof_received(self) -> None:
+        """Close our side too."""
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Whoever waits has lost."""
+        self._lose(str(exc or "closed by the server"))
+
+    def _lose(self, why: str) -> None:
+        self.close()
+        if self.answer is not None and not self.answer.done():
+            self.answer.set_exception(Lost(why))
+
+    # What the parser calls.
+
+    def on_body(self, body: bytes) -> None:
+        """Keep a part of the body."""
+        self.parts.append(body)
+        self.size += len(body)
+        if self.size > MAX_RESPONSE_BYTES:
+            self._lose("the response is too large")
+
+    def on_message_complete(self) -> None:
+        """Hand the response over, and be ready for the next."""
+        parser, answer = self.parser, self.answer
+        leave = not parser.should_keep_alive()
+        response = Response(parser.get_status_code(), b"".join(self.parts), leave)
+        self.parts, self.size = [], 0
+        self.parser = httptools.HttpResponseParser(self)
+        if answer is None or answer.done():
+            self.close()  # a response that nobody asked for, or no longer: nothing on this connection can be believed
+            return
+        if leave:
+            self.close()
+        answer.set_result(response)

@@ -1,0 +1,161 @@
+"""One service as the gateway meets it: its breaker, its replicas, and calls that end in one way."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import orjson
+
+from scenarios.rules.breaker import CircuitBreaker, breaker_rule
+from serving_ref import protocol
+from serving_ref.gateway.connection import Lost, Response
+from serving_ref.gateway.metrics import BREAKER_STATES
+from serving_ref.gateway.replicas import Replica, Replicas
+from serving_ref.protocol import Outcome
+
+if TYPE_CHECKING:
+    from serving_ref.gateway.metrics import Metrics
+    from serving_ref.gateway.settings import Upstream
+
+NEVER = 1 << 62
+
+
+@dataclass(eq=False)
+class Call:
+    """A flight's stay at a service. Its breaker hears of it once: the first word counts."""
+
+    service: Service
+    epoch: int
+    begun_ns: int
+    noted: bool = False
+
+    def note(self, *, ok: bool) -> None:
+        """Tell the breaker how it went."""
+        if not self.noted:
+            self.noted = True
+            now_ns = time.monotonic_ns()
+            latency_ns = now_ns - self.begun_ns
+            self.service.breaker.note(now_ns, ok=ok, latency_ns=latency_ns, epoch=self.epoch)
+
+
+@dataclass(eq=False, slots=True)
+class Work:
+    """What a flight asks of a service."""
+
+    body: bytes
+    priority: int
+    deadline_ns: int
+    call: Call | None = None
+    """The call under way: a waiter that gives up tells its breaker."""
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """How a call or a flight ended. `body` is the model's answer, or an error object."""
+
+    outcome: Outcome
+    body: bytes
+    status: int
+    service: str
+    retry_after_s: float = 1.0
+
+
+class Service:
+    """Calls to one service, one after the other or side by side."""
+
+    def __init__(self, settings: Upstream, metrics: Metrics) -> None:
+        self.settings = settings
+        self.name = settings.name
+        self.metrics = metrics
+        opened = metrics.breaker_opened.labels(self.name)
+        self.breaker = CircuitBreaker(breaker_rule(settings.breaker), opened.inc)
+        self.replicas = Replicas(settings)
+        self.redispatched = metrics.redispatched.labels(self.name)
+        self.results = {outcome: metrics.calls.labels(self.name, outcome.value) for outcome in Outcome}
+        self.call_time = metrics.call_time.labels(self.name)
+        metrics.breaker_state.labels(self.name).set_function(lambda: BREAKER_STATES[self.breaker.state])
+        metrics.ready_replicas.labels(self.name).set_function(
+            lambda: len(self.replicas.ready(time.monotonic_ns()))
+        )
+        self.path = f"/v2/models/{settings.model}/infer".encode()
+
+    async def answer(self, work: Work, *, redispatch: bool) -> Reply:
+        """Call a replica, and once more another one if the first is lost."""
+        again = redispatch
+        while True:
+            now_ns = time.monotonic_ns()
+            ready = self.replicas.ready(now_ns)
+            if not ready:
+                return self._ended(Outcome.NO_REPLICA, b"no replica of the service is ready")
+            epoch = self.breaker.admit(now_ns)
+            if epoch is None:
+                left_s = max(self.breaker.open_until - now_ns, 0) / 1e9
+                return self._ended(
+                    Outcome.BREAKER_OPEN, b"the circuit breaker of the service is open", left_s
+                )
+            work.call = Call(self, epoch, now_ns)
+            replica = self.replicas.choose(ready)
+            try:
+                response = await replica.call(
+                    self._request(replica, work, now_ns), self.settings.call_timeout
+                )
+            except Lost:
+                work.call.note(ok=False)
+                self.replicas.lost(replica)
+                if not again:
+                    return self._ended(Outcome.LOST, b"the model server was lost")
+                again = False
+                self.redispatched.inc()
+                continue
+            if response.leave:
+                self.replicas.leaving(replica)
+            return self._judged(response, work.call)
+
+    def _judged(self, response: Response, call: Call) -> Reply:
+        """Read a response, and tell the breaker."""
+        status = response.status
+        outcome = _MEANING.get(status, Outcome.INVALID if 400 <= status < 500 else Outcome.ERROR)
+        call.note(ok=outcome in (Outcome.MODEL, Outcome.INVALID))
+        self.results[outcome].inc()
+        if outcome is Outcome.MODEL:
+            self.call_time.observe((time.monotonic_ns() - call.begun_ns) / 1e9)
+        return Reply(outcome, response.body, _passed_on(outcome, status), self.name)
+
+    def _ended(self, outcome: Outcome, message: bytes, retry_after_s: float = 1.0) -> Reply:
+        self.results[outcome].inc()
+        body = b'{"error":"%b"}' % message
+        return Reply(outcome, body, protocol.STATUS[outcome], self.name, retry_after_s)
+
+    def _request(self, replica: Replica, work: Work, now_ns: int) -> tuple[bytes, bytes]:
+        """Return head and body of the request: the deadline as what is left of it."""
+        body, timeout = work.body, b""
+        if work.deadline_ns < NEVER:
+            left_ms = max((work.deadline_ns - now_ns) / 1e6, 0.001)
+            timeout = b"%b: %.3f\r\n" % (_TIMEOUT_MS, left_ms)
+        if self.settings.schedule_parameters:
+            body = _with_schedule(work, now_ns)
+        place = (self.path, replica.host.encode(), replica.port)
+        head = b"POST %b HTTP/1.1\r\nhost: %b:%d\r\ncontent-type: application/json\r\n" % place
+        head += b"%b: %d\r\n%bcontent-length: %d\r\n\r\n" % (_PRIORITY, work.priority, timeout, len(body))
+        return head, body
+
+
+_TIMEOUT_MS, _PRIORITY = protocol.TIMEOUT_MS.encode(), protocol.PRIORITY.encode()
+_MEANING = {200: Outcome.MODEL, 503: Outcome.QUEUE_FULL, 504: Outcome.TIMEOUT}
+"""Status of a model server → what it means here. Triton answers 503 when its queue is full, as ours does."""
+
+
+def _passed_on(outcome: Outcome, status: int) -> int:
+    return status if outcome is Outcome.INVALID else protocol.STATUS[outcome]
+
+
+def _with_schedule(work: Work, now_ns: int) -> bytes:
+    """Return the body with Triton's schedule parameters: its priorities count from 1, the highest, and µs."""
+    request = orjson.loads(work.body)
+    parameters = request.setdefault("parameters", {})
+    parameters["priority"] = 8 - work.priority
+    if work.deadline_ns < NEVER:
+        parameters["timeout"] = max((work.deadline_ns - now_ns) // 1000, 1)
+    return orjson.dumps(request)

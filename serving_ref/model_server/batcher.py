@@ -1,0 +1,215 @@
+"""The queue of a model server, and the threads that make batches of it.
+
+When a batch is sent, and how large it is, is `scenarios/rules/batching.py`: the code that the simulator's reference
+engine runs. A thread stands for each instance; it waits for a batch, runs it, and hands the answers to the event loop.
+Threads, because a condition variable keeps the queue delay to some 0.1 ms, and an event loop's timer to 1 ms.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import threading
+import time
+from collections import deque
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Protocol
+
+import numpy as np
+
+from scenarios.rules.batching import BatchingRule, Gathering
+from scenarios.units import NANOSECONDS_PER_SECOND
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from serving_ref.model_server.model import Model, Tensors
+
+PRIORITIES = 8
+NEVER = 1 << 62
+
+
+class QueueFull(Exception):
+    """As many requests wait as may."""
+
+
+class Expired(Exception):
+    """The client has given up, and the request was left out of its batch."""
+
+
+class Closed(Exception):
+    """The server has stopped."""
+
+
+@dataclass(eq=False)
+class Waiting:
+    """A request in the queue."""
+
+    inputs: Tensors
+    items: int
+    priority: int
+    deadline_ns: int
+    answer: asyncio.Future[Tensors]
+    enqueued_ns: int = 0
+
+
+class Observer(Protocol):
+    """Who is told what happens. Called from the threads of the instances."""
+
+    def batch_done(self, batch: Sequence[Waiting], items: int, begun_ns: int, ended_ns: int) -> None:
+        """Count a batch."""
+
+
+@dataclass
+class Queue:
+    """Waiting requests: of the highest priority first, and within one as they came. Not thread-safe."""
+
+    rule: BatchingRule
+    drop_expired: bool
+    most: int | None
+    levels: list[deque[Waiting]] = field(default_factory=lambda: [deque() for _ in range(PRIORITIES)])
+    size: int = 0
+
+    def join(self, waiting: Waiting, now_ns: int) -> None:
+        """Add a request. Raises QueueFull."""
+        if self.most is not None and self.size >= self.most:
+            raise QueueFull
+        waiting.enqueued_ns = now_ns
+        self.levels[waiting.priority].append(waiting)
+        self.size += 1
+
+    def take(self, now_ns: int, expired: list[Waiting]) -> list[Waiting] | int:
+        """Return a batch, or when to look again (NEVER: at the next arrival). What has expired goes into a list."""
+        gathering = Gathering(self.rule)
+        for level in reversed(self.levels):
+            if not self._walk(level, gathering, now_ns, expired):
+                break
+        if not self.size:
+            return NEVER
+        oldest_ns = min(level[0].enqueued_ns for level in self.levels if level)
+        requests = gathering.size(now_ns - oldest_ns)
+        if requests == 0:
+            return oldest_ns + self.rule.delay_ns
+        self.size -= requests
+        batch: list[Waiting] = []
+        for level in reversed(self.levels):
+            while level and len(batch) < requests:
+                batch.append(level.popleft())
+        return batch
+
+    def _walk(self, level: deque[Waiting], gathering: Gathering, now_ns: int, expired: list[Waiting]) -> bool:
+        """Offer one level to the batch, leaving out what has expired. False: the batch is full."""
+        place = 0
+        while place < len(level):
+            waiting = level[place]
+            if self.drop_expired and waiting.deadline_ns <= now_ns:
+                del level[place]
+                self.size -= 1
+                expired.append(waiting)
+            elif gathering.take(waiting.items):
+                place += 1
+            else:
+                return False
+        return True
+
+
+class Batcher:
+    """A queue and its instances."""
+
+    def __init__(self, queue: Queue, model: Model, instances: int, observer: Observer) -> None:
+        self.queue = queue
+        self.model = model
+        self.observer = observer
+        self.loop = asyncio.get_running_loop()
+        self.changed = threading.Condition()
+        self.closed = False
+        self.busy = 0
+        self.threads = [
+            threading.Thread(target=self._instance, name=f"instance-{number}", daemon=True)
+            for number in range(instances)
+        ]
+        for thread in self.threads:
+            thread.start()
+
+    async def infer(self, inputs: Tensors, items: int, priority: int, deadline_ns: int) -> Tensors:
+        """Return a request's outputs once its batch is done.
+
+        Raises QueueFull, Expired, Closed, or the model's error.
+        """
+        waiting = Waiting(inputs, items, priority, deadline_ns, self.loop.create_future())
+        with self.changed:
+            if self.closed:
+                raise Closed
+            self.queue.join(waiting, time.monotonic_ns())
+            self.changed.notify()
+        return await waiting.answer
+
+    def close(self) -> None:
+        """End the threads when their batches are done; what still waits is refused."""
+        with self.changed:
+            self.closed = True
+            left = [waiting for level in self.queue.levels for waiting in level]
+            for level in self.queue.levels:
+                level.clear()
+            self.queue.size = 0
+            self.changed.notify_all()
+        self._refuse(left, Closed())
+
+    def _instance(self) -> None:
+        while (batch := self._next()) is not None:
+            begun_ns = time.monotonic_ns()
+            try:
+                outputs = self._run(batch)
+            except Exception as error:
+                self._from_thread(self._refuse, batch, error)
+            else:
+                self._from_thread(self._deliver, batch, outputs)
+            items = sum(waiting.items for waiting in batch)
+            self.observer.batch_done(batch, items, begun_ns, time.monotonic_ns())
+            with self.changed:
+                self.busy -= 1
+
+    def _next(self) -> list[Waiting] | None:
+        """Wait for a batch; None: the server stops."""
+        with self.changed:
+            while not self.closed:
+                expired: list[Waiting] = []
+                now_ns = time.monotonic_ns()
+                found = self.queue.take(now_ns, expired)
+                if expired:
+                    self._from_thread(self._refuse, expired, Expired())
+                if isinstance(found, list):
+                    self.busy += 1
+                    if self.queue.size:
+                        self.changed.notify()
+                    return found
+                self.changed.wait(None if found == NEVER else (found - now_ns) / NANOSECONDS_PER_SECOND)
+        return None
+
+    def _run(self, batch: list[Waiting]) -> Tensors:
+        if len(batch) == 1:
+            return self.model.infer(batch[0].inputs)
+        joined = {
+            name: np.concatenate([waiting.inputs[name] for waiting in batch]) for name in batch[0].inputs
+        }
+        return self.model.infer(joined)
+
+    def _from_thread(self, call: Callable[..., None], *arguments: object) -> None:
+        with contextlib.suppress(RuntimeError):  # the loop is closed: nobody waits for an answer any more
+            self.loop.call_soon_threadsafe(call, *arguments)
+
+    @staticmethod
+    def _deliver(batch: Sequence[Waiting], outputs: Tensors) -> None:
+        """Give each request its rows."""
+        begin = 0
+        for waiting in batch:
+            end = begin + waiting.items
+            if not waiting.answer.done():
+                waiting.answer.set_result({name: rows[begin:end] for name, rows in outputs.items()})
+            begin = end
+
+    @staticmethod
+    def _refuse(batch: Sequence[Waiting], error: Exception) -> None:
+        for waiting in batch:
+            if not waiting.answer.done():
+                waiting.answer.set_exception(error)
