@@ -9,9 +9,10 @@ import pytest
 
 from scenarios.catalogue import load_catalogue
 from scenarios.errors import InvalidInput
+from scenarios.placement import replicas_per_instance
 from scenarios.schema.fleet import Pool
 from simulator.control.instances import ReplicaNumbers
-from simulator.control.pools import kinds, replicas_per_instance, wanted_sizes
+from simulator.control.pools import kinds, wanted_sizes
 from simulator.money.bill import bill
 from simulator.money.prices import list_prices
 from simulator.results.recorded import POOL_GAUGES, Usage
