@@ -23,18 +23,14 @@ class Drained(Protocol):
     def begin_drain(self) -> None:
         """Be not ready from now on, and ask clients to leave their connections."""
 
-    @property
-    def in_flight(self) -> int:
-        """Requests that still wait for their answer."""
-
 
 class DrainingServer(uvicorn.Server):
-    """uvicorn that serves on for the notice period after SIGTERM, and then until nothing is in flight."""
+    """uvicorn that serves on for a notice period after SIGTERM, and stops then."""
 
-    def __init__(self, config: uvicorn.Config, app: Drained, drain: Drain) -> None:
+    def __init__(self, config: uvicorn.Config, app: Drained, notice_s: float) -> None:
         super().__init__(config)
         self.app = app
-        self.drain = drain
+        self.notice_s = notice_s
         self._draining: asyncio.Task[None] | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
 
@@ -55,14 +51,8 @@ class DrainingServer(uvicorn.Server):
         self._draining = asyncio.get_running_loop().create_task(self._drain())
 
     async def _drain(self) -> None:
-        await asyncio.sleep(self.drain.notice)
-        try:
-            async with asyncio.timeout(self.drain.limit):
-                while self.app.in_flight:
-                    await asyncio.sleep(0.01)
-        except TimeoutError:
-            pass
-        self.should_exit = True
+        await asyncio.sleep(self.notice_s)
+        self.should_exit = True  # uvicorn closes its door, and waits for the answers that are under way
 
 
 def serve(asgi: App, app: Drained, host: str, port: int, drain: Drain) -> None:
@@ -83,6 +73,6 @@ def serve(asgi: App, app: Drained, host: str, port: int, drain: Drain) -> None:
         backlog=2048,
         # Longer than the gateway keeps an idle connection: the side that sends requests is the side that closes.
         timeout_keep_alive=75,
-        timeout_graceful_shutdown=5,
+        timeout_graceful_shutdown=max(round(drain.limit), 1),
     )
-    DrainingServer(config, app, drain).run()
+    DrainingServer(config, app, drain.notice).run()

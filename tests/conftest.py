@@ -17,6 +17,8 @@ IMPOSSIBLE_IN_CI = ("needs a GPU",)
 PROGRAMS = {
     "browser": ("chromium", "chromium-browser", "google-chrome"),
     "prometheus": ("prometheus",),
+    "redis": ("redis-server",),
+    "kubectl": ("kubectl",),
 }
 """Marker → the programs of which its tests need one."""
 

@@ -135,7 +135,7 @@ class Service:
             left_ms = max((work.deadline_ns - now_ns) / 1e6, 0.001)
             timeout = b"%b: %.3f\r\n" % (_TIMEOUT_MS, left_ms)
         if self.settings.schedule_parameters:
-            body = _with_schedule(work, now_ns)
+            body = with_schedule(work, now_ns)
         place = (self.path, replica.host.encode(), replica.port)
         head = b"POST %b HTTP/1.1\r\nhost: %b:%d\r\ncontent-type: application/json\r\n" % place
         head += b"%b: %d\r\n%bcontent-length: %d\r\n\r\n" % (_PRIORITY, work.priority, timeout, len(body))
@@ -151,7 +151,7 @@ def _passed_on(outcome: Outcome, status: int) -> int:
     return status if outcome is Outcome.INVALID else protocol.STATUS[outcome]
 
 
-def _with_schedule(work: Work, now_ns: int) -> bytes:
+def with_schedule(work: Work, now_ns: int) -> bytes:
     """Return the body with Triton's schedule parameters: its priorities count from 1, the highest, and µs."""
     request = orjson.loads(work.body)
     parameters = request.setdefault("parameters", {})

@@ -31,9 +31,7 @@ class OnnxRuntime:
 
     def __init__(self, settings: OnnxModel, folder: Path) -> None:
         """Load it. Raises EnvironmentProblem where the file or the device is not there."""
-        path = _shipped(settings.package) if settings.package else folder / str(settings.file)
-        if not path.is_file():
-            raise EnvironmentProblem(f"{path}: there is no such model")
+        path = model_path(settings, folder)
         device = _device(settings.device)
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = settings.threads
@@ -64,6 +62,14 @@ def _device(wanted: str) -> str:
             "onnxruntime has no CUDA execution provider here (pip install onnxruntime-gpu)"
         )
     return "cuda" if there and wanted != "cpu" else "cpu"
+
+
+def model_path(settings: OnnxModel, folder: Path) -> Path:
+    """Return where the model is. Raises EnvironmentProblem where it is not."""
+    path = _shipped(settings.package) if settings.package else folder / str(settings.file)
+    if not path.is_file():
+        raise EnvironmentProblem(f"{path}: there is no such model")
+    return path
 
 
 def _shipped(package: str) -> Path:
