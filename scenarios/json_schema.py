@@ -16,6 +16,7 @@ from pydantic import TypeAdapter
 from scenarios.schema import Scenario
 from scenarios.schema.base import CountDistribution, DurationDistribution, WeightedCount
 from scenarios.schema.fleet import BatchLatency
+from scenarios.schema.money import PriceOverride
 from scenarios.schema.traffic import Process, RateShape
 from scenarios.units import (
     Bytes,
@@ -27,16 +28,20 @@ from scenarios.units import (
     Ratio,
     Usd,
     UsdPerHour,
+    UsdPerUnit,
     format_duration,
 )
 
 _REF = "#/$defs/"
 _QUANTITIES = {
     "Duration": Duration, "PositiveDuration": PositiveDuration, "Rate": Rate, "Bytes": Bytes,
-    "Fraction": Fraction, "Ratio": Ratio, "Usd": Usd, "UsdPerHour": UsdPerHour, "Instant": Instant,
+    "Fraction": Fraction, "Ratio": Ratio, "Usd": Usd, "UsdPerHour": UsdPerHour, "UsdPerUnit": UsdPerUnit,
+    "Instant": Instant,
 }  # fmt: skip
 _NULL = {"type": "null"}
-_CHOOSE_ONE = (BatchLatency, CountDistribution, DurationDistribution, Process, RateShape, WeightedCount)
+_CHOOSE_ONE = (
+    BatchLatency, CountDistribution, DurationDistribution, PriceOverride, Process, RateShape, WeightedCount,
+)  # fmt: skip
 
 
 def json_schema() -> dict[str, Any]:

@@ -1,8 +1,8 @@
 """What must hold between the parts of a document: names that exist, shares that add up, sizes and times that
 fit.
 
-Every check is a generator over a scenario that yields (location, what is wrong). Prices and instance types
-are the catalogue's business, and checked there.
+Every check is a generator over a scenario that yields (location, what is wrong). Instance types and their
+prices are the catalogue's business, and checked there.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections import Counter
 from typing import TYPE_CHECKING, TypeAlias
 
+from scenarios.own_prices import check_prices
 from scenarios.problems import Location, nearest
 from scenarios.schema.base import Named
 from scenarios.times import check_times
@@ -127,4 +128,5 @@ CHECKS: tuple[Callable[[Scenario], Iterator[Finding]], ...] = (
     check_items,
     check_users,
     check_times,
+    check_prices,
 )

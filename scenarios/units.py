@@ -7,6 +7,7 @@ the exception): `timeout: 300` could be seconds or milliseconds, and a silent gu
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from decimal import Decimal, InvalidOperation
 from typing import Annotated, Any, TypeGuard
@@ -32,6 +33,7 @@ _BYTES = re.compile(rf"({_NUMBER})\s*({'|'.join(sorted(BYTES_PER, key=len, rever
 _PERCENT = re.compile(rf"({_NUMBER})\s*%")
 _USD = re.compile(rf"\$\s*({_NUMBER})")
 _USD_PER_HOUR = re.compile(rf"\$\s*({_NUMBER})\s*/\s*(h|hour|d|day|month)")
+_USD_PER_UNIT = re.compile(rf"\$\s*({_NUMBER})\s*/\s*([A-Za-z][A-Za-z-]*)")
 _HOURS_PER = {
     "h": Decimal(1),
     "hour": Decimal(1),
@@ -151,6 +153,23 @@ def parse_usd_per_hour(value: Any) -> Decimal:
     raise ValueError("expected a price such as $3.06/h, $12/d or $89/month")
 
 
+@dataclass(frozen=True, slots=True)
+class PerUnit:
+    """A price for each of some unit, such as GB-month."""
+
+    usd: Decimal
+    unit: str
+
+
+def parse_usd_per_unit(value: Any) -> PerUnit:
+    """Dollars for each of some unit from "$0.023/GB-month" or "$0.0000004/request"."""
+    if isinstance(value, PerUnit):
+        return value
+    if match := _USD_PER_UNIT.fullmatch(_text(value)):
+        return PerUnit(_decimal(match[1]), match[2])
+    raise ValueError("expected a price for a unit, such as $0.023/GB-month")
+
+
 def _decimal(text: str) -> Decimal:
     try:
         amount = Decimal(text.replace("_", ""))
@@ -250,6 +269,12 @@ UsdPerHour = Annotated[
     _json_schema(rf"^\s*\$\s*{_NUMBER}\s*/\s*(h|hour|d|day|month)\s*$", "$3.06/h"),
 ]
 """Dollars an hour, decimal; written "$3.06/h"."""
+UsdPerUnit = Annotated[
+    PerUnit,
+    BeforeValidator(parse_usd_per_unit),
+    _json_schema(rf"^\s*\$\s*{_NUMBER}\s*/\s*[A-Za-z][A-Za-z-]*\s*$", "$0.023/GB-month", "$0.0225/hour"),
+]
+"""Dollars for each of some unit, decimal; written "$0.023/GB-month"."""
 Instant = Annotated[
     datetime,
     BeforeValidator(parse_instant),

@@ -21,6 +21,7 @@ from simulator.control.pools import ScheduledPool, kinds, wanted_sizes
 from simulator.control.recorder import Recorder
 from simulator.control.slot_time import SlotTime
 from simulator.control.timeline import timeline
+from simulator.dataplane.eligible import kernel_path
 from simulator.dataplane.resolve_fleet import resolve
 from simulator.results.recorded import CLASS_COUNTERS
 
@@ -37,6 +38,8 @@ Engine: TypeAlias = Literal["kernel", "reference"]
 Progress: TypeAlias = "Callable[[int, float, int], None]"
 """Called now and then with the seed, the simulated seconds and the first sends so far; what it raises ends
 the run."""
+OnPath: TypeAlias = "Callable[[str], None]"
+"""Called with the name of the data plane's path as soon as it is known: before anything is compiled or run."""
 OnLogs: TypeAlias = "Callable[[int, Logs], None]"
 """Called at the end of a run with the seed and the log of its requests and batches."""
 
@@ -44,6 +47,8 @@ ATTEMPTS_A_BEAT: dict[Engine, int] = {"kernel": 500_000, "reference": 5_000}
 """Attempts between two calls of `Progress`: about a tenth of a second."""
 MOST_LOGGED = 20_000_000
 """Requests that a log may have: it is kept in memory until the end."""
+STOP_WITHIN_S = 2.0
+"""Runs that are told to stop do so at their next beat, unless their kernel is being compiled."""
 _SENT = CLASS_COUNTERS.index("sent")
 
 
@@ -54,6 +59,7 @@ def simulate(
     engine: Engine = "kernel",
     window_s: float | None = None,
     progress: Progress | None = None,
+    on_path: OnPath | None = None,
     on_logs: OnLogs | None = None,
 ) -> SeedRecord:
     """Run a scenario once and return what was recorded: a function of the scenario and the seed, and of
@@ -70,7 +76,7 @@ def simulate(
     end_ns = nanoseconds(scenario.run.duration)
     edges = timeline(scenario)
     members = kinds(scenario, seed)
-    plane = _plane(engine, resolve(scenario, loaded.files, seed, log=on_logs is not None))
+    plane = _plane(engine, resolve(scenario, loaded.files, seed, log=on_logs is not None), on_path)
 
     env = simpy.Environment()
     fleet, books, numbers = Fleet(env, plane, SlotTime(scenario.services)), Books(env), ReplicaNumbers()
@@ -96,17 +102,21 @@ def simulate_many(
     threads: int | None = None,
     engine: Engine = "kernel",
     progress: Progress | None = None,
+    on_path: OnPath | None = None,
     on_logs: OnLogs | None = None,
 ) -> list[SeedRecord]:
     """Run a scenario once a seed, several at a time, and return the records in the order of the seeds.
 
-    `threads` is as many as there are cores, unless given; the records do not depend on it. `progress` and
-    `on_logs` are called from the threads of the runs. Raises as `simulate`; then, and on Ctrl-C, all runs are
-    stopped first.
+    `threads` is as many as there are cores, unless given; the records do not depend on it. `progress`,
+    `on_path` and `on_logs` are called from the threads of the runs. Raises as `simulate`; then, and on Ctrl-C,
+    all runs are told to stop, and waited for a moment: a run whose kernel is being compiled ends after that.
     """
     threads = min(len(seeds), threads or available_cores())
     if threads <= 1:
-        return [simulate(loaded, seed, engine=engine, progress=progress, on_logs=on_logs) for seed in seeds]
+        return [
+            simulate(loaded, seed, engine=engine, progress=progress, on_path=on_path, on_logs=on_logs)
+            for seed in seeds
+        ]
     stop = threading.Event()
 
     def guarded(seed: int, simulated_s: float, sent: int) -> None:
@@ -115,17 +125,17 @@ def simulate_many(
         if progress is not None:
             progress(seed, simulated_s, sent)
 
-    with ThreadPoolExecutor(threads) as pool:
-        runs = [
-            pool.submit(simulate, loaded, seed, engine=engine, progress=guarded, on_logs=on_logs)
-            for seed in seeds
-        ]
-        try:
-            wait(runs, return_when=FIRST_EXCEPTION)
-        finally:
-            if not all(run.done() for run in runs):
-                stop.set()
-                pool.shutdown(cancel_futures=True)
+    pool = ThreadPoolExecutor(threads)
+    runs = [
+        pool.submit(simulate, loaded, seed, engine=engine, progress=guarded, on_path=on_path, on_logs=on_logs)
+        for seed in seeds
+    ]
+    try:
+        wait(runs, return_when=FIRST_EXCEPTION)
+    finally:
+        stop.set()
+        pool.shutdown(wait=False, cancel_futures=True)
+        wait(runs, timeout=STOP_WITHIN_S)
     failed = [run.exception() for run in runs if not run.cancelled() and run.exception() is not None]
     for error in failed:
         if error is not None and not isinstance(error, _StoppedError):
@@ -142,12 +152,14 @@ class _StoppedError(Exception):
     """Ends a run whose result nobody waits for."""
 
 
-def _plane(engine: Engine, specification: Specification) -> DataPlane:
+def _plane(engine: Engine, specification: Specification, on_path: OnPath | None) -> DataPlane:
+    if on_path is not None:
+        on_path("reference" if engine == "reference" else kernel_path(specification))
     if engine == "reference":
-        from simulator.dataplane.reference_plane import ReferencePlane  # noqa: PLC0415 - for tests and doubts
+        from simulator.dataplane.reference_plane import ReferencePlane  # for tests and doubts
 
         return ReferencePlane(specification)
-    from simulator.dataplane.kernel_plane import kernel_plane  # noqa: PLC0415 - the reference does without
+    from simulator.dataplane.kernel_plane import kernel_plane  # the reference does without
 
     return kernel_plane(specification)
 

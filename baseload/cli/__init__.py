@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import importlib
+import os
 import sys
+import threading
+from typing import NoReturn
 
 import click
 
@@ -71,9 +74,18 @@ def main() -> None:
         sys.exit(error.exit_code)
     except (click.Abort, KeyboardInterrupt):
         click.echo("interrupted: nothing half-written was kept", err=True)
-        sys.exit(ExitStatus.INTERRUPTED)
+        _leave(ExitStatus.INTERRUPTED)
     except BaseloadError as error:
         click.echo(f"error: {error}", err=True)
         sys.exit(error.status)
     except BrokenPipeError:
         sys.exit(ExitStatus.OK)
+
+
+def _leave(status: ExitStatus) -> NoReturn:
+    """End with a status, now: Python would wait for threads, and one that compiles takes a minute."""
+    if threading.active_count() > 1:
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(status)
+    sys.exit(status)

@@ -33,7 +33,7 @@ def command(pattern: str, region: str, as_json: bool) -> None:
       baseload catalogue 'c?i.2xlarge' --region eu-west-1
       baseload catalogue g5 --json
     """
-    from scenarios.catalogue import load_catalogue  # noqa: PLC0415 (reading the tables waits until it is needed)
+    from scenarios.catalogue import load_catalogue  # reading the tables waits until it is needed
 
     catalogue = load_catalogue()
     if region not in catalogue.regions:
@@ -98,11 +98,11 @@ def _price_document(price: Price) -> dict[str, str]:
 
 
 def _print_table(catalogue: Catalogue, chosen: list[InstanceType], region: str) -> None:
-    from rich import box  # noqa: PLC0415 (rich is slow to import, and --json and --help do without)
-    from rich.console import Console  # noqa: PLC0415
-    from rich.table import Table  # noqa: PLC0415
+    from rich import box  # rich is slow to import, and --json and --help do without
+    from rich.console import Console
+    from rich.table import Table
 
-    from scenarios.catalogue import PurchaseOption  # noqa: PLC0415
+    from scenarios.catalogue import PurchaseOption
 
     table = Table(title=f"{region}, USD an hour", title_justify="left", box=box.SIMPLE_HEAD)
     table.add_column("Type", no_wrap=True)

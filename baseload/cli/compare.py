@@ -35,8 +35,8 @@ def command(runs: tuple[Path, ...], as_json: bool) -> None:
     Example:
       baseload compare out/before out/after
     """
-    from simulator.results.compare import compare  # noqa: PLC0415 - `baseload --help` stays instant
-    from simulator.results.run_directory import read_run  # noqa: PLC0415
+    from simulator.results.compare import compare  # `baseload --help` stays instant
+    from simulator.results.run_directory import read_run
 
     if len(runs) < 2:
         raise click.UsageError("expected at least two runs")
@@ -49,7 +49,7 @@ def command(runs: tuple[Path, ...], as_json: bool) -> None:
 
 
 def _print(comparison: Comparison) -> None:
-    from baseload.cli.summary import result_console  # noqa: PLC0415 - as above
+    from baseload.cli.summary import result_console
 
     console = result_console(sys.stdout, width=_NAME_WIDTH + _RUN_WIDTH * len(comparison.runs))
     console.print(_table(comparison))
@@ -58,9 +58,9 @@ def _print(comparison: Comparison) -> None:
 
 
 def _table(comparison: Comparison) -> Table:
-    from rich.text import Text  # noqa: PLC0415 - as above
+    from rich.text import Text
 
-    from baseload.cli.summary import plain_table  # noqa: PLC0415 - as above
+    from baseload.cli.summary import plain_table
 
     changes = [text for run in comparison.runs[1:] for text in (run, "change")]
     table = plain_table("", "", comparison.runs[0], *changes)
@@ -77,7 +77,7 @@ def _table(comparison: Comparison) -> Table:
 
 
 def _cells(row: Row) -> Iterator[str]:
-    from baseload.report.change import show, show_change  # noqa: PLC0415 - as above
+    from baseload.report.change import show, show_change
 
     yield show(row.values[0], row)
     for value, change in zip(row.values[1:], row.changes[1:], strict=True):

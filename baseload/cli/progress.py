@@ -25,17 +25,17 @@ SHORT_S = 1.0
 """A run that takes no longer shows no bar."""
 LINE_EVERY_S = 30.0
 """Where there is no terminal."""
+KERNELS = {"event-ordered": "kernel", "block-wise": "blockwise"}
+"""Modules of the compiled kernels, by the path that runs them."""
 COMPILING = "compiling the simulation kernel: once per machine and version, about a minute …"
 
 
 @contextmanager
-def show_progress(duration_s: float, runs: int, engine: str, *, quiet: bool) -> Iterator[Meter | None]:
+def show_progress(duration_s: float, runs: int, *, quiet: bool) -> Iterator[Meter | None]:
     """Yield what runs report to (see `simulator.run.Progress`), or None if `quiet`."""
     if quiet:
         yield None
         return
-    if engine == "kernel" and not kernel_is_compiled():
-        click.echo(COMPILING, err=True)
     meter = Meter(duration_s, runs, Console(stderr=True))
     try:
         yield meter
@@ -43,12 +43,12 @@ def show_progress(duration_s: float, runs: int, engine: str, *, quiet: bool) -> 
         meter.close()
 
 
-def kernel_is_compiled() -> bool:
-    """Whether the disk cache holds the kernel for exactly this version of it."""
-    from simulator.dataplane.compiled import cache_folder  # noqa: PLC0415 - numba: half a second
+def kernel_is_compiled(path: str) -> bool:
+    """Whether the disk cache holds the kernel of this path for exactly this version of it."""
+    from simulator.dataplane.compiled import cache_folder  # numba: half a second
 
     folder = Path(os.environ.get("NUMBA_CACHE_DIR") or cache_folder())
-    return any(folder.rglob("kernel.*.nbi"))
+    return any(folder.rglob(f"{KERNELS[path]}.advance-*.nbi"))
 
 
 class Meter:
@@ -57,6 +57,7 @@ class Meter:
     def __init__(self, duration_s: float, runs: int, console: Console) -> None:
         self._duration_s, self._runs, self._console = duration_s, runs, console
         self._lock = threading.Lock()
+        self._announced = False
         self._simulated_s: dict[int, float] = {}
         self._sent: dict[int, int] = {}
         self._began_s = self._last_line_s = 0.0
@@ -77,6 +78,14 @@ class Meter:
             elif time.monotonic() - self._last_line_s > LINE_EVERY_S:
                 self._last_line_s = time.monotonic()
                 click.echo(self._words(), err=True)
+
+    def announce(self, path: str) -> None:
+        """Say once that a kernel is compiled first, where it is (see `simulator.run.OnPath`)."""
+        with self._lock:
+            if not self._announced:
+                self._announced = True
+                if path in KERNELS and not kernel_is_compiled(path):
+                    click.echo(COMPILING, err=True)
 
     def close(self) -> None:
         """Take the bar away."""

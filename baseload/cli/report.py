@@ -24,8 +24,8 @@ def command(runs: tuple[Path, ...], output: Path) -> None:
       baseload report out/month -o out/month.html
       baseload report out/before out/after -o out/change.html
     """
-    from baseload.report.page import write_report  # noqa: PLC0415 - `baseload --help` stays instant
-    from simulator.results.run_directory import read_run  # noqa: PLC0415
+    from baseload.report.page import write_report  # `baseload --help` stays instant
+    from simulator.results.run_directory import read_run
 
     write_report([read_run(run) for run in runs], output)
     click.echo(f"wrote {output} ({output.stat().st_size / 1e6:.1f} MB)", err=True)

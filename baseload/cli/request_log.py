@@ -42,7 +42,7 @@ class RequestLog:
     def write(self, path: Path) -> None:
         """Write the rows of all runs by seed, stream and id. EnvironmentProblem where the file system
         refuses."""
-        import pyarrow.parquet as pq  # noqa: PLC0415 - 0.4 s
+        import pyarrow.parquet as pq  # 0.4 s
 
         tables = [request_table(self._scenario, *each) for each in sorted(self._requests.items())]
         partial = path.with_name(f".{path.name}.partial-{os.getpid()}")
@@ -64,7 +64,7 @@ def request_table(scenario: Scenario, seed: int, requests: NDArray[Any]) -> pa.T
     `outcome` is the counter that the request was counted in, such as `ok_cache`. Requests without an outcome
     at the end of the run have no row.
     """
-    import pyarrow as pa  # noqa: PLC0415 - as above
+    import pyarrow as pa
 
     return pa.table({
         "seed": numbers(np.full(len(requests), seed, np.int64)),

@@ -38,7 +38,7 @@ def _stream(loaded: LoadedScenario, stream: Arrivals) -> str:
     if stream.users is not None:
         return f"{stream.users.count:,} closed-loop users"
     if stream.trace is not None:
-        from scenarios.traces import CountTrace, read_trace  # noqa: PLC0415 (pyarrow, only where a trace is read)
+        from scenarios.traces import CountTrace, read_trace  # pyarrow, only where a trace is read
 
         trace = read_trace(loaded.files[stream.trace.file])
         span_s = len(trace.count) * trace.step_ns / 1e9 if isinstance(trace, CountTrace) else trace.span_s
@@ -59,9 +59,9 @@ def mean_rate_per_s(loaded: LoadedScenario, stream: Arrivals) -> float:
         times = [state.times for state in stream.process.mmpp]
         rate_per_s *= sum(w * t for w, t in zip(weights, times, strict=True)) / sum(weights)
     if stream.shape:
-        import numpy as np  # noqa: PLC0415 (the engine's own shape, and what it imports, only where there is one)
+        import numpy as np  # the engine's own shape, and what it imports, only where there is one
 
-        from simulator.dataplane.resolve_traffic import shape_factors  # noqa: PLC0415
+        from simulator.dataplane.resolve_traffic import shape_factors
 
         run = loaded.scenario.run
         middles_s = np.arange(0.5 * stream.shape_step, run.duration, stream.shape_step)

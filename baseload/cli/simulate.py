@@ -98,12 +98,12 @@ def command(
       baseload simulate fleet.yaml -o out/fleet --runs 10
       baseload simulate fleet.yaml --set pools.gpu.size=4 --detailed-exitcode
     """
-    from baseload.cli.progress import show_progress  # noqa: PLC0415 - `baseload --help` stays instant
-    from baseload.cli.summary import print_summary  # noqa: PLC0415
-    from scenarios.catalogue import load_catalogue  # noqa: PLC0415
-    from scenarios.load import load_scenario  # noqa: PLC0415
-    from scenarios.unsupported import refuse_unsupported  # noqa: PLC0415
-    from simulator.money.prices import list_prices  # noqa: PLC0415
+    from baseload.cli.progress import show_progress  # `baseload --help` stays instant
+    from baseload.cli.summary import print_summary
+    from scenarios.catalogue import load_catalogue
+    from scenarios.load import load_scenario
+    from scenarios.unsupported import refuse_unsupported
+    from simulator.money.prices import list_prices
 
     loaded = load_scenario(scenario, overrides)
     refuse_unsupported(loaded.scenario)
@@ -119,11 +119,11 @@ def command(
     started = _now()
     log = None
     if request_log is not None:
-        from baseload.cli.request_log import RequestLog  # noqa: PLC0415 - numba: half a second
+        from baseload.cli.request_log import RequestLog  # numba: half a second
 
         log = RequestLog(loaded.scenario)
-    with show_progress(loaded.scenario.run.duration, runs, engine, quiet=quiet) as progress:
-        from simulator.run import simulate_many  # noqa: PLC0415 - numba: half a second
+    with show_progress(loaded.scenario.run.duration, runs, quiet=quiet) as progress:
+        from simulator.run import simulate_many  # numba: half a second
 
         records = simulate_many(
             loaded,
@@ -131,6 +131,7 @@ def command(
             threads=threads,
             engine=engine,
             progress=progress,
+            on_path=progress.announce if progress else None,
             on_logs=log.keep if log else None,
         )
     if log is not None and request_log is not None:
@@ -148,7 +149,7 @@ def command(
 
 def _check_targets(directory: Path | None, request_log: Path | None, *, force: bool) -> None:
     """Refuse what could not be written at the end. Raises EnvironmentProblem."""
-    from simulator.results.run_directory import check_target  # noqa: PLC0415 - as above
+    from simulator.results.run_directory import check_target
 
     if directory is not None:
         check_target(directory, force=force)
@@ -182,9 +183,9 @@ def _results(
     force: bool,
 ) -> Tree:
     """The run's document; written with its tables if there is a directory."""
-    from simulator.money.bill import bill  # noqa: PLC0415 - as above
-    from simulator.results.run_directory import write_run  # noqa: PLC0415
-    from simulator.results.run_document import run_document  # noqa: PLC0415
+    from simulator.money.bill import bill
+    from simulator.results.run_directory import write_run
+    from simulator.results.run_document import run_document
 
     common: dict[str, Any] = {
         "scenario": loaded.scenario,
@@ -202,16 +203,16 @@ def _results(
 
 def _versions() -> Tree:
     """Versions of what the numbers come from."""
-    from importlib.metadata import version  # noqa: PLC0415 - as above
+    from importlib.metadata import version
 
     return {name: version(name) for name in ("baseload", "numba", "numpy", "simpy")}
 
 
 def _meta(started: datetime) -> Tree:
     """What differs when a run is repeated."""
-    import platform  # noqa: PLC0415 - as above
+    import platform
 
-    from simulator.run import available_cores  # noqa: PLC0415
+    from simulator.run import available_cores
 
     finished = _now()
     return {
@@ -227,6 +228,6 @@ def _meta(started: datetime) -> Tree:
 
 
 def _now() -> datetime:
-    from datetime import UTC, datetime  # noqa: PLC0415 - as above
+    from datetime import UTC, datetime
 
     return datetime.now(UTC)

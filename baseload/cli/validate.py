@@ -36,7 +36,7 @@ def command(
       baseload validate --schema > scenario.schema.json
     """
     if schema:
-        from scenarios.json_schema import json_schema_text  # noqa: PLC0415 (pydantic loads when it is needed)
+        from scenarios.json_schema import json_schema_text  # pydantic loads when it is needed
 
         click.echo(json_schema_text(), nl=False)
         return
@@ -57,9 +57,9 @@ def command(
 
 def _validated(file: str, overrides: tuple[str, ...]) -> tuple[dict[str, Any], str, bool]:
     """Return what there is to say about one file, as a document and as text, and whether it is valid."""
-    from scenarios.load import load_scenario  # noqa: PLC0415 (pydantic loads when it is needed)
-    from scenarios.problems import InvalidScenarioError  # noqa: PLC0415
-    from scenarios.unsupported import unsupported_features  # noqa: PLC0415
+    from scenarios.load import load_scenario  # pydantic loads when it is needed
+    from scenarios.problems import InvalidScenarioError
+    from scenarios.unsupported import unsupported_features
 
     try:
         loaded = load_scenario(file, overrides)
@@ -90,7 +90,7 @@ def _validated(file: str, overrides: tuple[str, ...]) -> tuple[dict[str, Any], s
 
 
 def _summary(loaded: LoadedScenario) -> list[tuple[str, list[tuple[str, str]]]]:
-    from baseload.cli.scenario_summary import summary  # noqa: PLC0415
+    from baseload.cli.scenario_summary import summary
 
     return summary(loaded)
 

@@ -53,8 +53,8 @@ def write_report(runs: Sequence[Run], output: Path) -> None:
 def render(runs: Sequence[Run]) -> str:
     """The page as HTML: a function of the runs alone."""
     try:
-        from jinja2 import Environment, StrictUndefined  # noqa: PLC0415 - an extra
-        from plotly.offline import get_plotlyjs  # noqa: PLC0415 - an extra
+        from jinja2 import Environment, StrictUndefined  # an extra
+        from plotly.offline import get_plotlyjs  # an extra
     except ImportError as error:
         raise EnvironmentProblem(f"{error.name} is missing: install baseload[report]") from None
     names = labels(runs)

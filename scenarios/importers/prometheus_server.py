@@ -87,7 +87,7 @@ def ask(
     answer.
     """
     try:
-        from prometheus_api_client import PrometheusConnect  # noqa: PLC0415  # an optional dependency
+        from prometheus_api_client import PrometheusConnect  # an optional dependency
     except ImportError as error:
         raise EnvironmentProblem(
             "prometheus-api-client is missing: pip install 'baseload[import]'"
@@ -107,7 +107,7 @@ def public_url(url: str) -> str:
 
 
 def _ask_one(client: Any, server: Server, query: RangeQuery, first_ms: int, last_ms: int) -> Any:
-    from prometheus_api_client.exceptions import PrometheusApiClientException  # noqa: PLC0415
+    from prometheus_api_client.exceptions import PrometheusApiClientException
 
     where = public_url(server.url)
     moments = [datetime.fromtimestamp(ms / 1000, UTC) for ms in (first_ms, last_ms)]

@@ -4,21 +4,42 @@ from __future__ import annotations
 
 from typing import Literal
 
+from pydantic import model_validator
+
 from scenarios.schema.base import Named, PositiveInt, Section
-from scenarios.units import Fraction, PositiveDuration, Usd, UsdPerHour
+from scenarios.units import Fraction, PositiveDuration, Usd, UsdPerHour, UsdPerUnit
 
 CapacityType = Literal["on-demand", "spot", "reserved"]
 
 
 class PriceOverride(Section):
-    """A price that replaces the catalogue's."""
+    """A price that replaces the catalogue's: of an instance type (`price`), or of a metered service
+    (`unit_price`)."""
 
-    instance_type: str
+    choices = frozenset({"instance_type", "service"})
+
+    instance_type: str | None = None
     """Catalogue name."""
     capacity_type: CapacityType = "on-demand"
-    """The way it is bought."""
-    price: UsdPerHour
-    """Dollars an hour."""
+    """The way the instance is bought."""
+    price: UsdPerHour | None = None
+    """Dollars an hour of the instance."""
+    service: str | None = None
+    """Catalogue name of a metered service, such as s3.standard.storage or alb.hour."""
+    unit_price: UsdPerUnit | None = None
+    """Dollars for each of the service's own units."""
+
+    @model_validator(mode="after")
+    def _priced(self) -> PriceOverride:
+        self.require_one_choice()
+        if self.instance_type is not None:
+            if self.price is None or self.unit_price is not None:
+                raise ValueError("an instance type has a price, such as $3.06/h, and no unit_price")
+        elif self.unit_price is None or self.price is not None:
+            raise ValueError("a service has a unit_price, such as $0.023/GB-month, and no price")
+        elif "capacity_type" in self.model_fields_set:
+            raise ValueError("capacity_type: a service has none")
+        return self
 
 
 class Discount(Named):

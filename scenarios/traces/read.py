@@ -27,7 +27,7 @@ def read_trace(path: Path) -> Trace:
     and `time_ns` or `time_s` where no metadata gives the step. Raises InvalidInput naming file, row, column,
     value and what was expected; Unsupported for a file of a later version.
     """
-    from scenarios.traces.columns import open_columns  # noqa: PLC0415  # pyarrow: a third of a second
+    from scenarios.traces.columns import open_columns  # pyarrow: a third of a second
 
     columns = open_columns(path)
     document = columns.document

@@ -13,6 +13,14 @@ if TYPE_CHECKING:
 
     from simulator.dataplane.specification import Specification
 
+BLOCK_WISE, EVENT_ORDERED = "block-wise", "event-ordered"
+"""Names of the kernels: they go into results."""
+
+
+def kernel_path(specification: Specification) -> str:
+    """Name of the faster of the two kernels that can run a specification."""
+    return EVENT_ORDERED if reason_against_blocks(specification) else BLOCK_WISE
+
 
 def reason_against_blocks(specification: Specification) -> str | None:
     """Return the first thing that needs the event-ordered kernel, in words for a result; None: nothing does."""

@@ -10,7 +10,7 @@ import numpy as np
 from scenarios.fleet import AddReplica, DrainReplica, KillReplica, ServiceState, Snapshot
 from scenarios.units import NANOSECONDS_PER_SECOND
 from simulator.dataplane import blockwise, kernel
-from simulator.dataplane.eligible import reason_against_blocks
+from simulator.dataplane.eligible import BLOCK_WISE, EVENT_ORDERED, kernel_path, reason_against_blocks
 from simulator.dataplane.engine import Counters, Logs
 from simulator.dataplane.records import BLOCK, FREE, NONE
 from simulator.dataplane.specification import NEVER
@@ -46,7 +46,7 @@ class _Listed:
 class KernelPlane:
     """The event-ordered kernel. See `DataPlane` for the calls."""
 
-    path = "event-ordered"
+    path = EVENT_ORDERED
     _handle = staticmethod(kernel.advance)
 
     def __init__(self, specification: Specification) -> None:
@@ -355,12 +355,12 @@ class BlockwisePlane(KernelPlane):
     """The block-wise kernel, for specifications that `reason_against_blocks` has nothing against: the fastest
     path."""
 
-    path = "block-wise"
+    path = BLOCK_WISE
     _handle = staticmethod(blockwise.advance)
 
 
 def kernel_plane(specification: Specification) -> KernelPlane:
     """Return the faster of the two kernels that can run a specification."""
-    if reason_against_blocks(specification) is None:
+    if kernel_path(specification) == BLOCK_WISE:
         return BlockwisePlane(specification)
     return KernelPlane(specification)

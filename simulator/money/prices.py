@@ -29,7 +29,9 @@ def list_prices(scenario: Scenario, catalogue: Catalogue) -> PriceOf:
     `InvalidInput`, with what is known, where neither has a price.
     """
     own: dict[tuple[str, str], Decimal] = {
-        (each.instance_type, each.capacity_type): each.price for each in scenario.prices
+        (each.instance_type, each.capacity_type): each.price
+        for each in scenario.prices
+        if each.instance_type is not None and each.price is not None
     }
 
     def price_of(pool: Pool) -> UnitPrice:

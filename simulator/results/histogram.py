@@ -29,7 +29,7 @@ BUCKETS = (LARGEST_EXPONENT - SMALLEST_EXPONENT) * BUCKETS_PER_OCTAVE + 2
 
 def lower_edges_ns() -> NDArray[np.int64]:
     """Lower edge of every bucket in ns, shape (BUCKETS,): bucket b holds edges[b] <= x < edges[b+1]."""
-    import numpy as np  # noqa: PLC0415 - this module is imported where numpy may not be needed
+    import numpy as np  # this module is imported where numpy may not be needed
 
     index = np.arange(BUCKETS - 1, dtype=np.int64)
     octave, step = index // BUCKETS_PER_OCTAVE + SMALLEST_EXPONENT, index % BUCKETS_PER_OCTAVE
@@ -43,7 +43,7 @@ def percentiles_ns(counts: NDArray[np.int64], levels: Sequence[float]) -> list[f
     Straight lines inside a bucket, so that the answer is at most one bucket (1.6 %) from the exact one. The
     last bucket has no upper edge: its lower edge is given. None everywhere if nothing was counted.
     """
-    import numpy as np  # noqa: PLC0415 - as above
+    import numpy as np
 
     below = np.cumsum(counts)
     total = int(below[-1])

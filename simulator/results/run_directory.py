@@ -68,8 +68,8 @@ class Run:
 
     def table(self, name: str) -> pa.Table:
         """One of `TABLES` as an Arrow table; `InvalidInput` where the file is missing or damaged."""
-        import pyarrow as pa  # noqa: PLC0415 - 0.4 s, and a comparison needs no table
-        import pyarrow.parquet as pq  # noqa: PLC0415
+        import pyarrow as pa  # 0.4 s, and a comparison needs no table
+        import pyarrow.parquet as pq
 
         path = self.directory / f"{name}.parquet"
         try:
@@ -171,7 +171,7 @@ def _read_json(path: Path) -> Tree:
 def _write_tables(
     partial: Path, scenario: Scenario, records: Sequence[SeedRecord], lines: Sequence[LineItem]
 ) -> None:
-    from simulator.results import tables  # noqa: PLC0415 - imports pyarrow: 0.4 s
+    from simulator.results import tables  # imports pyarrow: 0.4 s
 
     _write_parquet(
         partial / "timeline.parquet",
@@ -187,7 +187,7 @@ def _write_tables(
 
 def _write_parquet(path: Path, parts: Iterable[pa.Table]) -> None:
     """One row group a part: only one is in memory at a time."""
-    import pyarrow.parquet as pq  # noqa: PLC0415 - 0.4 s
+    import pyarrow.parquet as pq  # 0.4 s
 
     with path.open("wb") as file:
         writer = None

@@ -150,14 +150,30 @@ def test_wrong_options_are_usage_errors(path, arguments):
 
 
 def test_a_cold_cache_is_announced(path, monkeypatch, tmp_path):
-    monkeypatch.setattr(progress, "kernel_is_compiled", lambda: False)
+    monkeypatch.setattr(progress, "kernel_is_compiled", lambda path: False)
     assert progress.COMPILING in simulate(path).stderr
     assert progress.COMPILING not in simulate(path, "--engine", "reference").stderr
 
 
-def test_the_compiled_kernel_is_found(path):
-    simulate(path)
-    assert progress.kernel_is_compiled()
+@pytest.mark.parametrize(
+    ("kernel", "changes"),
+    [
+        ("event-ordered", ()),
+        ("block-wise", ("--set", "routes[0].feature_fetch=null", "--set", "classes[1].items=1")),
+    ],
+)
+def test_the_compiled_kernel_is_found(path, kernel, changes):
+    simulate(path, *changes)
+    assert progress.kernel_is_compiled(kernel)
+    assert progress.COMPILING not in simulate(path, *changes).stderr
+
+
+def test_a_kernel_that_another_scenario_needs_is_not_taken_for_this_ones(monkeypatch, tmp_path):
+    monkeypatch.setenv("NUMBA_CACHE_DIR", str(tmp_path))
+    (tmp_path / "dataplane").mkdir()
+    (tmp_path / "dataplane" / "kernel.advance-101.py311.nbi").touch()
+    assert progress.kernel_is_compiled("event-ordered")
+    assert not progress.kernel_is_compiled("block-wise")
 
 
 IMPATIENT = """
@@ -184,6 +200,45 @@ def test_ctrl_c_leaves_nothing_that_looks_whole(path, tmp_path, more):
     assert re.match(r"[\d.]+ \w+ of (30|60) d simulated, [\d,]+ requests/s", first), first + rest
     assert rest.splitlines()[-1] == "interrupted: nothing half-written was kept"
     assert "Traceback" not in rest
+    assert status == ExitStatus.INTERRUPTED
+    assert [each.name for each in tmp_path.iterdir()] == [path.name]
+
+
+STUCK = """
+import sys, threading
+import simulator.run
+from baseload.cli import main
+
+def compiles_for_ever(*_, **__):
+    print("compiling", file=sys.stderr, flush=True)
+    threading.Event().wait()
+
+simulator.run.simulate = compiles_for_ever
+sys.argv = ["baseload", "simulate", *sys.argv[1:]]
+main()
+"""
+
+
+def test_ctrl_c_does_not_wait_for_threads_that_compile(path, tmp_path):
+    command = [
+        sys.executable,
+        "-c",
+        STUCK,
+        str(path),
+        "-o",
+        str(tmp_path / "run"),
+        "--runs",
+        "4",
+        "--threads",
+        "4",
+    ]
+    with subprocess.Popen(command, cwd=ROOT, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stderr is not None
+        assert process.stderr.readline() == "compiling\n"
+        process.send_signal(signal.SIGINT)
+        status = process.wait(timeout=60)
+        rest = process.stderr.read()
+    assert rest.replace("compiling\n", "").strip() == "interrupted: nothing half-written was kept"
     assert status == ExitStatus.INTERRUPTED
     assert [each.name for each in tmp_path.iterdir()] == [path.name]
 

@@ -142,7 +142,10 @@ _FULL: dict[str, Any] = {
             "window_fraction": "95%",
         }
     ],
-    "prices": [{"instance_type": "g5.xlarge", "price": "$1.20/h"}],
+    "prices": [
+        {"instance_type": "g5.xlarge", "price": "$1.20/h"},
+        {"service": "s3.standard.storage", "unit_price": "$0.021/GB-month"},
+    ],
     "discounts": [{"name": "edp", "percent": "9%", "capacity_type": "on-demand"}],
     "budgets": [{"name": "month", "amount": "$9000", "per": "30d"}],
 }

@@ -7,11 +7,11 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 import pytest
-from documents import SMALL, load_small, message
 
 from scenarios.errors import InvalidInput
 from scenarios.load import LoadedScenario, load_scenario
 from scenarios.schema.base import DurationDistribution
+from tests.scenarios.documents import SMALL, load_small, message
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from documents import full_document
-
 from scenarios.json_schema import json_schema, json_schema_text
+from tests.scenarios.documents import full_document
 
 
 class TestJsonSchema:

@@ -10,13 +10,13 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from documents import SMALL, full_document, load_small, message, write
 
 from scenarios.errors import InvalidInput
 from scenarios.load import LoadedScenario, load_scenario
 from scenarios.problems import InvalidScenarioError
 from scenarios.schema import Scenario
 from scenarios.schema.base import DurationDistribution
+from tests.scenarios.documents import SMALL, full_document, load_small, message, write
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -273,8 +273,8 @@ def test_loading_imports_nothing_heavy(tmp_path):
 
 def test_the_examples_of_the_documentation_load(tmp_path, pytestconfig):
     text = (pytestconfig.rootpath / "docs" / "scenario-language.md").read_text(encoding="utf-8")
-    whole, variant = (block.split("```")[0] for block in text.split("```yaml\n")[1:])
-    (tmp_path / "fleet.yaml").write_text(whole)
+    whole, prices, variant = (block.split("```")[0] for block in text.split("```yaml\n")[1:])
+    (tmp_path / "fleet.yaml").write_text(whole + prices)
     path = tmp_path / "variant.yaml"
     path.write_text(variant)
     assert load_scenario(tmp_path / "fleet.yaml").scenario.pools[0].size == 12

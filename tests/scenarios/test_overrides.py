@@ -5,11 +5,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import pytest
-from documents import full_document, write
 
 from scenarios.errors import InvalidInput
 from scenarios.load import load_scenario
 from scenarios.schema.base import DurationDistribution
+from tests.scenarios.documents import full_document, write
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -5,12 +5,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from documents import full_document
 
 from scenarios.errors import Unsupported
 from scenarios.references import broken_references
 from scenarios.schema import Scenario
 from scenarios.unsupported import refuse_unsupported, unsupported_features
+from tests.scenarios.documents import full_document
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 import yaml
-from documents import full_document, write
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from scenarios.errors import BaseloadError
 from scenarios.load import LoadedScenario, load_scenario
+from tests.scenarios.documents import full_document, write
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -23,6 +23,7 @@ PARSERS = (
     units.parse_ratio,
     units.parse_usd,
     units.parse_usd_per_hour,
+    units.parse_usd_per_unit,
     units.parse_instant,
 )
 
@@ -143,6 +144,17 @@ def test_money_is_decimal_and_exact():
 def test_prices_that_are_refused(value):
     with pytest.raises(ValueError, match="expected"):
         units.parse_usd_per_hour(value)
+
+
+def test_a_price_for_a_unit_keeps_its_unit():
+    assert units.parse_usd_per_unit("$0.023/GB-month") == units.PerUnit(Decimal("0.023"), "GB-month")
+    assert units.parse_usd_per_unit("$4e-7 / request") == units.PerUnit(Decimal("4e-7"), "request")
+
+
+@pytest.mark.parametrize("value", ["$0.023", "0.023/GB", 0.023, "$0.023/", "$-1/GB", "$1/GB month", None])
+def test_prices_for_a_unit_that_are_refused(value):
+    with pytest.raises(ValueError, match="expected"):
+        units.parse_usd_per_unit(value)
 
 
 def test_an_instant_is_in_utc_whatever_it_says():
