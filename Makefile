@@ -2,7 +2,7 @@
 # What the tools keep between runs lies under $XDG_CACHE_HOME/baseload, not in the checkout.
 
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
-SCENARIO ?= scenarios/library/quickstart.yaml
+SCENARIO ?= scenarios/library/flash-crowd.yaml
 OUT := out/demo
 WORKERS ?= 2
 PYTEST_ARGS ?=

@@ -97,8 +97,8 @@ def up(
       baseload cluster up --nodes 3 --instance-type g5.xlarge --instance-type c6i.xlarge --capacity-type spot
       baseload cluster up --with karpenter,keda,redis
     """
-    from serving_ref.cluster.node_specs import checked_region, node_specs  # noqa: PLC0415
-    from serving_ref.cluster.record import ClusterRecord, checked_name, checked_parts  # noqa: PLC0415
+    from serving_ref.cluster.node_specs import checked_region, node_specs
+    from serving_ref.cluster.record import ClusterRecord, checked_name, checked_parts
 
     started_s = time.monotonic()
     wanted_parts = checked_parts([part.strip() for part in parts.split(",") if part.strip()])
@@ -173,7 +173,7 @@ def kubeconfig(name: str, driver: str, context: str | None, only_path: bool, as_
       baseload cluster kubeconfig >~/.kube/baseload
       export KUBECONFIG=$(baseload cluster kubeconfig --path)
     """
-    from serving_ref.cluster.provider import kubectl_for_context  # noqa: PLC0415
+    from serving_ref.cluster.provider import kubectl_for_context
 
     kubectl = (
         kubectl_for_context(context) if context is not None else _cluster(name, driver).kubectl_when_up()
@@ -201,9 +201,9 @@ def node_pools_command(scenario: str, consolidate_after: str) -> None:
     Example:
       baseload cluster node-pools scenarios/library/quickstart.yaml | kubectl apply -f -
     """
-    from scenarios.load import load_scenario  # noqa: PLC0415
-    from serving_ref.cluster.control_config import as_list  # noqa: PLC0415
-    from serving_ref.cluster.node_pools import node_pools  # noqa: PLC0415
+    from scenarios.load import load_scenario
+    from serving_ref.cluster.control_config import as_list
+    from serving_ref.cluster.node_pools import node_pools
 
     loaded = load_scenario(scenario)
     pools = node_pools(
@@ -246,7 +246,7 @@ def node_add(
     Example:
       baseload cluster node add --instance-type c6i.xlarge --zone us-east-1b --delay 45s
     """
-    from serving_ref.cluster.node_specs import node_specs  # noqa: PLC0415
+    from serving_ref.cluster.node_specs import node_specs
 
     cluster = _local(name)
     record = cluster.record()
@@ -307,7 +307,7 @@ def interrupt_command(node_name: str, name: str, notice: str, drain: bool, as_js
       baseload cluster interrupt node-2
       baseload cluster interrupt node-2 --notice 0s --no-drain
     """
-    from serving_ref.cluster.interruption import interrupt  # noqa: PLC0415
+    from serving_ref.cluster.interruption import interrupt
 
     notice_s = _seconds("--notice", notice)
     done = interrupt(_local(name), node_name, notice_s=notice_s, drain=drain, say=_say)
@@ -322,7 +322,7 @@ def _say(words: str) -> None:
 
 
 def _seconds(option: str, text: str) -> float:
-    from scenarios.units import parse_duration  # noqa: PLC0415
+    from scenarios.units import parse_duration
 
     try:
         return parse_duration(text)
@@ -331,22 +331,22 @@ def _seconds(option: str, text: str) -> float:
 
 
 def _cluster(name: str, driver: str) -> Cluster:
-    from serving_ref.cluster.provider import find_cluster  # noqa: PLC0415
+    from serving_ref.cluster.provider import find_cluster
 
     return find_cluster(name, driver, _say)
 
 
 def _local(name: str) -> LocalCluster:
     """The local cluster of this name: only its nodes are ours to switch on and off."""
-    from serving_ref.cluster.local import LocalCluster  # noqa: PLC0415
-    from serving_ref.cluster.record import checked_name  # noqa: PLC0415
+    from serving_ref.cluster.local import LocalCluster
+    from serving_ref.cluster.record import checked_name
 
     return LocalCluster(checked_name(name), _say)
 
 
 def _context_status(context: str) -> ClusterStatus:
-    from serving_ref.cluster.provider import kubectl_for_context  # noqa: PLC0415
-    from serving_ref.cluster.status import remote_status  # noqa: PLC0415
+    from serving_ref.cluster.provider import kubectl_for_context
+    from serving_ref.cluster.status import remote_status
 
     return remote_status(context, "context", kubectl_for_context(context))
 
