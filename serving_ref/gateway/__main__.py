@@ -21,10 +21,10 @@ def main(path: Path, host: str, port: int) -> None:
     Example:
       python -m serving_ref.gateway --settings gateway.yaml --port 8000
     """
-    from serving_ref.gateway.app import Gateway  # noqa: PLC0415
-    from serving_ref.gateway.settings import GatewaySettings  # noqa: PLC0415
-    from serving_ref.serve import serve  # noqa: PLC0415
-    from serving_ref.settings import load_settings  # noqa: PLC0415
+    from serving_ref.gateway.app import Gateway
+    from serving_ref.gateway.settings import GatewaySettings
+    from serving_ref.serve import serve
+    from serving_ref.settings import load_settings
 
     try:
         settings = load_settings(path, GatewaySettings)

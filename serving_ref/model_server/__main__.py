@@ -21,11 +21,11 @@ def main(path: Path, host: str, port: int) -> None:
     Example:
       python -m serving_ref.model_server --settings model-server.yaml --port 8001
     """
-    from scenarios.rules.batching import batching_numbers  # noqa: PLC0415 (--help stays instant)
-    from serving_ref.model_server.app import ModelServer  # noqa: PLC0415
-    from serving_ref.model_server.settings import ModelServerSettings  # noqa: PLC0415
-    from serving_ref.serve import serve  # noqa: PLC0415
-    from serving_ref.settings import load_settings  # noqa: PLC0415
+    from scenarios.rules.batching import batching_numbers
+    from serving_ref.model_server.app import ModelServer
+    from serving_ref.model_server.settings import ModelServerSettings
+    from serving_ref.serve import serve
+    from serving_ref.settings import load_settings
 
     try:
         settings = load_settings(path, ModelServerSettings)

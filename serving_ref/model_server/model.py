@@ -76,7 +76,7 @@ def load_model(settings: ModelServerSettings, folder: Path) -> Model:
         most = settings.batching.max_batch_size
         values_s = latencies_by_items(latency, files, most, "model.synthetic", "settings")
         return Synthetic(settings.model.synthetic, values_s)
-    from serving_ref.model_server.onnx_model import OnnxRuntime  # noqa: PLC0415
+    from serving_ref.model_server.onnx_model import OnnxRuntime
 
     assert settings.model.onnx is not None
     return OnnxRuntime(settings.model.onnx, folder)

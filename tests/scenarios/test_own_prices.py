@@ -33,8 +33,8 @@ def test_every_service_of_the_catalogue_can_be_priced_in_its_own_unit(service):
     ("price", "said"),
     [
         (
-            {"service": "s3.storage", "unit_price": "$1/GB-month"},
-            "unknown service 's3.storage': did you mean s3",
+            {"service": "s3.standard.storag", "unit_price": "$1/GB-month"},
+            "unknown service 's3.standard.storag': did you mean s3.standard.storage",
         ),
         ({"service": "s3.standard.storage", "unit_price": "$1/GB"}, "unit 'GB', expected GB-month"),
     ],
