@@ -12,6 +12,7 @@ import time
 from typing import Any
 
 import pytest
+import yaml
 
 from tests.benchmarks.test_kernel import document
 
@@ -28,8 +29,6 @@ main()
 @pytest.fixture(scope="module")
 def scenario(tmp_path_factory: pytest.TempPathFactory) -> Any:
     """The benchmark's case with a day's curve and an instance type that has a price."""
-    import yaml
-
     each = document(1_000_000, 30)
     each["metadata"]["name"] = "month"
     each["arrivals"] = [
@@ -48,25 +47,18 @@ def scenario(tmp_path_factory: pytest.TempPathFactory) -> Any:
 def run(scenario: Any, *arguments: str) -> tuple[float, float, float]:
     """Processor seconds, wall-clock seconds and peak MB of one `baseload simulate` in a process of its own."""
     begin = time.perf_counter()
-    child = os.posix_spawn(
+    command = [
         sys.executable,
-        [
-            sys.executable,
-            "-c",
-            RUN,
-            str(scenario),
-            "--json",
-            "--force",
-            "-o",
-            str(scenario.with_suffix("")),
-            *arguments,
-        ],
-        os.environ,
-        file_actions=[
-            (os.POSIX_SPAWN_OPEN, 1, os.devnull, os.O_WRONLY, 0),
-            (os.POSIX_SPAWN_OPEN, 2, os.devnull, os.O_WRONLY, 0),
-        ],
-    )
+        "-c",
+        RUN,
+        str(scenario),
+        "--json",
+        "--force",
+        "-o",
+        str(scenario.with_suffix("")),
+    ]
+    silent = [(os.POSIX_SPAWN_OPEN, stream, os.devnull, os.O_WRONLY, 0) for stream in (1, 2)]
+    child = os.posix_spawn(sys.executable, [*command, *arguments], os.environ, file_actions=silent)
     _, status, usage = os.wait4(child, 0)
     assert status == 0
     return usage.ru_utime + usage.ru_stime, time.perf_counter() - begin, usage.ru_maxrss / 1024
