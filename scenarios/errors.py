@@ -22,6 +22,8 @@ class ExitStatus(IntEnum):
     """Done, and the answer is no (an SLO missed): only with `--detailed-exitcode`."""
     ENVIRONMENT = 6
     """Something around Baseload is missing or refuses: a program, a server, a folder, an output that exists."""
+    INVALID_RUN = 7
+    """A load test was made and kept, and does not count: the generator lagged or skipped, or the machine was busy."""
     INTERRUPTED = 130
     """Stopped by Ctrl-C; nothing half-written is left that looks whole."""
 

@@ -21,6 +21,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
         "baseload.cli.import_traffic",
         "Turn logs, counts or Prometheus queries into a traffic trace.",
     ),
+    "loadtest": ("baseload.cli.loadtest", "Send a scenario's traffic to a real system and measure it."),
     "cluster": ("baseload.cli.cluster", "Run a local Kubernetes with nodes that can die."),
     "catalogue": ("baseload.cli.catalogue", "List instance types and prices."),
 }
@@ -60,7 +61,7 @@ def cli() -> None:
       baseload report out/month -o out/month.html
 
     Exit statuses: 0 done, 2 usage, 3 invalid input, 4 not supported, 5 SLO missed (with
-    --detailed-exitcode), 6 environment, 130 interrupted; see docs/exit-statuses.md.
+    --detailed-exitcode), 6 environment, 7 invalid load test, 130 interrupted; see docs/exit-statuses.md.
     """
 
 

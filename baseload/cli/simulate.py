@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import os
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
+from baseload.cli.kept import SIMULATION, check_directory, check_parent, meta, now, versions
 from scenarios.errors import EnvironmentProblem, ExitStatus
 
 if TYPE_CHECKING:
@@ -116,7 +115,7 @@ def command(
         raise click.BadParameter(f"seeds above {MOST_SEED}", ctx, param_hint="--runs")
     seeds = range(first, first + runs)
 
-    started = _now()
+    started = now()
     log = None
     if request_log is not None:
         from baseload.cli.request_log import RequestLog  # numba: half a second
@@ -149,11 +148,8 @@ def command(
 
 def _check_targets(directory: Path | None, request_log: Path | None, *, force: bool) -> None:
     """Refuse what could not be written at the end. Raises EnvironmentProblem."""
-    from simulator.results.run_directory import check_target
-
     if directory is not None:
-        check_target(directory, force=force)
-        _check_parent(directory)
+        check_directory(directory, force=force)
     if request_log is not None:
         if request_log.exists() and not force:
             raise EnvironmentProblem(
@@ -161,15 +157,7 @@ def _check_targets(directory: Path | None, request_log: Path | None, *, force: b
             )
         if request_log.is_dir():
             raise EnvironmentProblem(f"{request_log} is a folder: expected a file to write")
-        _check_parent(request_log)
-
-
-def _check_parent(target: Path) -> None:
-    nearest = next(parent for parent in target.absolute().parents if parent.exists())
-    if not nearest.is_dir() or not os.access(nearest, os.W_OK):
-        raise EnvironmentProblem(
-            f"{target}: cannot be written: {nearest} is no folder that one may write into"
-        )
+        check_parent(request_log)
 
 
 def _results(
@@ -194,40 +182,8 @@ def _results(
         "records": records,
         "lines": bill(loaded.scenario, records, price_of),
         "engine": engine,
-        "versions": _versions(),
+        "versions": versions(*SIMULATION),
     }
     if directory is None:
         return run_document(**common)
-    return write_run(directory, **common, meta=_meta(started), force=force).document
-
-
-def _versions() -> Tree:
-    """Versions of what the numbers come from."""
-    from importlib.metadata import version
-
-    return {name: version(name) for name in ("baseload", "numba", "numpy", "simpy")}
-
-
-def _meta(started: datetime) -> Tree:
-    """What differs when a run is repeated."""
-    import platform
-
-    from simulator.run import available_cores
-
-    finished = _now()
-    return {
-        "command": sys.argv,
-        "host": platform.node(),
-        "machine": platform.machine(),
-        "cores": available_cores(),
-        "python": platform.python_version(),
-        "started": started.isoformat(),
-        "finished": finished.isoformat(),
-        "wall_s": (finished - started).total_seconds(),
-    }
-
-
-def _now() -> datetime:
-    from datetime import UTC, datetime
-
-    return datetime.now(UTC)
+    return write_run(directory, **common, meta=meta(started), force=force).document

@@ -194,7 +194,7 @@ def cost_tables(document: Tree) -> tuple[Table, Table]:
     classes = plain_table("Costs by class", "class", "cost", "share", "per 1,000 predictions")
     total = costs["billed_usd"]
     for name, each in costs["classes"].items():
-        share = each["usd"] / total if total else None
+        share = each["usd"] / total if total and each["usd"] is not None else None
         classes.add_row(
             name, wording.usd(each["usd"]), wording.percent(share), wording.usd(each["per_1000_usd"])
         )
@@ -209,6 +209,8 @@ def verdict_lines(document: Tree, *, ascii_only: bool = False) -> list[Text]:
     """One line an SLO and a budget, with ✓ or ✗ (yes or NO where the terminal has no such signs)."""
     yes, no = ("yes", "NO ") if ascii_only else ("✓", "✗")
     lines = []
+    for reason in wording.objections(document):
+        lines.append(Text.assemble((no, "bold red"), f" this measurement does not count: {reason}"))
     for name, slo in document["slos"].items():
         mark = (yes, "bold green") if slo["kept"] else (no, "bold red")
         lines.append(Text.assemble(mark, " SLO ", (name, "bold"), f": {wording.slo_promise(slo)}"))

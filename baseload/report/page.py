@@ -88,6 +88,8 @@ def _glued(value: Any) -> Any:
 
 def badge(document: Tree) -> tuple[str, str]:
     """State and words of the mark beside a run's name."""
+    if wording.objections(document):
+        return "missed", "invalid measurement"
     slos, budgets = document["slos"].values(), document["budgets"].values()
     missed, overspent = (sum(not each["kept"] for each in promises) for promises in (slos, budgets))
     if not slos:
@@ -123,7 +125,8 @@ def cards(series: Series) -> list[Card]:
     found.append(Card(wording.usd(costs["billed_usd"]), spent, note, "missed" if overspent else ""))
     found.append(Card(
         wording.usd(costs["per_1000_usd"]), "per 1,000 predictions",
-        f"{wording.percent(costs['idle_share'])} of the cost is idle",
+        "how much of it is idle was not measured" if costs["idle_usd"] is None
+        else f"{wording.percent(costs['idle_share'])} of the cost is idle",
     ))  # fmt: skip
     found.append(Card(
         wording.large_count(totals["overall"]["sent"]), "requests",
@@ -156,7 +159,10 @@ def facts(series: Series) -> list[tuple[str, str]]:
         ("Scenario", f"{scenario['name']} ({scenario['digest']})"),
         ("Labels", ", ".join(f"{key}: {value}" for key, value in sorted(scenario["labels"].items()))),
         ("Source", document["source"]),
-        ("Simulated time", f"{format_duration(document['duration_s'])} from {series.moment(0)}"),
+        (
+            "Simulated time" if document["source"] == "simulation" else "Measured time",
+            f"{format_duration(document['duration_s'])} from {series.moment(0)}",
+        ),
         ("Warm-up, left out of totals and costs", format_duration(document["warmup_s"])),
         ("Seeds", ", ".join(map(str, document["seeds"]))),
         ("Engine", wording.engine(document["engine"])),

@@ -105,7 +105,7 @@ def pools(series: Series) -> Table:
             wording.number(each["instances_mean"]), wording.count(each["instances_max"]),
             wording.number(cost["instance_hours"], 4), _usd_per_h(price), _source(price),
             wording.usd(cost["usd"]),
-            wording.percent(cost["idle_usd"] / cost["usd"] if cost["usd"] else None),
+            wording.percent(cost["idle_usd"] / cost["usd"] if cost["usd"] and cost["idle_usd"] is not None else None),
         ))  # fmt: skip
     return Table(
         "Pools and prices: USD an hour after private discounts, with the date and source of the list price",

@@ -173,10 +173,16 @@ def slo_evidence(slo: Tree) -> str:
     )
 
 
+def objections(document: Tree) -> list[str]:
+    """Why a load test does not count as a measurement; empty where it does, and for simulations."""
+    reasons: list[str] = document.get("load_test", {}).get("invalid_because", [])
+    return reasons
+
+
 def verdict(document: Tree) -> str:
-    """The run in two sentences: was the promise kept, and what did it cost."""
+    """The run in two sentences: was the promise kept, and what did it cost. Before them, why it does not count."""
     totals = document["totals"]
-    sentences = []
+    sentences = [f"This measurement does not count: {reason}." for reason in objections(document)]
     for name, slo in document["slos"].items():
         found = totals["slos"][name]
         limit = format_duration(slo["latency_s"])

@@ -132,3 +132,6 @@ class SeedRecord:
     unfinished_late: NDArray[np.int64]
     usage: tuple[Usage, ...]
     events: tuple[ControlEvent, ...]
+    unseen_services: frozenset[int] = frozenset()
+    """Places of services that nobody looked into (in a load test, those whose metrics were not read): they have no
+    figures, and what of their pools' cost was used is not known."""

@@ -111,24 +111,29 @@ def write_run(
     versions: Tree,
     meta: Tree,
     source: str = "simulation",
+    load_test: Tree | None = None,
+    attachments: Sequence[Path] = (),
     force: bool = False,
 ) -> Run:
     """Write a run directory and return it; all files but `meta.json` are a function of the other arguments.
 
-    `document` is the resolved scenario, `lines` its bill. Nothing is left under `directory` unless all of it
+    `document` is the resolved scenario, `lines` its bill. `load_test` is what only a load test knows; the files in
+    `attachments` are copied into the directory. Nothing is left under `directory` unless all of it
     is there: it is built beside it under a hidden name, flushed to disk, and renamed. Raises
     `EnvironmentProblem` as `check_target` does, and where the file system refuses.
     """
     check_target(directory, force=force)
     results = run_document(
         scenario=scenario, digest=digest, document=document, records=records, lines=lines, engine=engine,
-        versions=versions, source=source,
+        versions=versions, source=source, load_test=load_test,
     )  # fmt: skip
     ordered = sorted(records, key=lambda record: record.seed)
     try:
         with _replacing(directory) as partial:
             _write_text(partial / RUN, canonical_json(results))
             _write_tables(partial, scenario, ordered, lines)
+            for attachment in attachments:
+                _copy(attachment, partial / attachment.name)
             _write_text(partial / META, canonical_json(meta))
             _write_text(partial / COMPLETE, _checksums(partial))
     except OSError as error:
@@ -196,6 +201,12 @@ def _write_parquet(path: Path, parts: Iterable[pa.Table]) -> None:
             writer.write_table(part)
         if writer is not None:
             writer.close()
+        _flush(file)
+
+
+def _copy(source: Path, target: Path) -> None:
+    with source.open("rb") as given, target.open("wb") as file:
+        shutil.copyfileobj(given, file)
         _flush(file)
 
 

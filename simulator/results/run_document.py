@@ -47,8 +47,10 @@ def run_document(
     engine: str,
     versions: Tree,
     source: str = "simulation",
+    load_test: Tree | None = None,
 ) -> Tree:
-    """Build the whole of `run.json`. `document` is the resolved scenario, `lines` its bill over all seeds."""
+    """Build the whole of `run.json`. `document` is the resolved scenario, `lines` its bill over all seeds; `load_test`
+    is what only a load test knows."""
     records = sorted(records, key=lambda record: record.seed)
     by_seed = {seed: list(items) for seed, items in groupby(lines, key=lambda line: line.seed)}
     replications = [replication(scenario, record, by_seed.get(record.seed, [])) for record in records]
@@ -75,7 +77,7 @@ def run_document(
         "budgets": budget_verdicts(scenario, replications),
         "prices": price_notes(lines),
         "replications": replications,
-    }
+    } | ({} if load_test is None else {"load_test": load_test})
     identity = {
         "name": scenario.metadata.name,
         "description": scenario.metadata.description,
@@ -134,19 +136,20 @@ def _costs(
         billed[line.pool] += line.billed_nano_usd
         listed[line.pool] += line.list_nano_usd
         hours[line.pool] += line.billed_ns
-    utilisation = {name: service["utilisation"] for name, service in services.items()}
+    utilisation = {each.name: services.get(each.name, {}).get("utilisation") for each in scenario.services}
     shares = allocate(scenario, billed, utilisation, record.served_items)
     total, answered = sum(billed.values()), sum(each["answered"] for each in classes.values())
+    unseen = {pool for index in record.unseen_services for pool in scenario.services[index].pools}
     return {
         "billed_usd": total / NANO_USD_PER_USD,
         "list_usd": sum(listed.values()) / NANO_USD_PER_USD,
-        "idle_usd": shares.idle / NANO_USD_PER_USD,
-        "idle_share": shares.idle / total if total else None,
+        "idle_usd": None if unseen else shares.idle / NANO_USD_PER_USD,
+        "idle_share": None if unseen or not total else shares.idle / total,
         "per_1000_usd": _per_1000(total, answered),
         "classes": {
             name: {
-                "usd": nano / NANO_USD_PER_USD,
-                "per_1000_usd": _per_1000(nano, classes[name]["answered"]),
+                "usd": None if unseen else nano / NANO_USD_PER_USD,
+                "per_1000_usd": None if unseen else _per_1000(nano, classes[name]["answered"]),
             }
             for name, nano in shares.by_class.items()
         },
@@ -154,8 +157,12 @@ def _costs(
             name: {
                 "usd": nano / NANO_USD_PER_USD,
                 "list_usd": listed[name] / NANO_USD_PER_USD,
-                "idle_usd": shares.idle_by_pool[name] / NANO_USD_PER_USD,
-                "classes": {each: part / NANO_USD_PER_USD for each, part in shares.used[name].items()},
+                "idle_usd": None if name in unseen else shares.idle_by_pool[name] / NANO_USD_PER_USD,
+                "classes": {
+                    each: part / NANO_USD_PER_USD
+                    for each, part in shares.used[name].items()
+                    if name not in unseen
+                },
                 "instance_hours": hours[name] / NANOSECONDS_PER_HOUR,
             }
             for name, nano in billed.items()

@@ -43,7 +43,11 @@ def timeline_tables(scenario: Scenario, record: SeedRecord) -> Iterator[pa.Table
     """
     entities = [
         *(("class", index, each.name) for index, each in enumerate(scenario.classes)),
-        *(("service", index, each.name) for index, each in enumerate(scenario.services)),
+        *(
+            ("service", index, each.name)
+            for index, each in enumerate(scenario.services)
+            if index not in record.unseen_services
+        ),
         *(("pool", index, each.name) for index, each in enumerate(scenario.pools)),
     ]
     at_once = max(1, _ROWS_AT_ONCE // (len(record.edges_ns) - 1))

@@ -113,7 +113,7 @@ def latency_percentiles(counts: NDArray[np.int64], *, failed: int | None = None)
 
 
 def service_totals(record: SeedRecord, scenario: Scenario, warmup_ns: int) -> Tree:
-    """Totals of each service by its name."""
+    """Totals of each service that was looked into, by its name."""
     row = edge_row(record, warmup_ns)
     counters = record.service_counters[-1] - record.service_counters[row]
     slot_ns = record.slot_ns[-1] - record.slot_ns[row]
@@ -122,6 +122,8 @@ def service_totals(record: SeedRecord, scenario: Scenario, warmup_ns: int) -> Tr
     gauges = np.einsum("e,esg->sg", lengths_s, record.service_gauges[row:-1].astype(float)) / seconds
     totals: Tree = {}
     for index, service in enumerate(scenario.services):
+        if index in record.unseen_services:
+            continue
         count = dict(zip(SERVICE_COUNTERS, counters[index].tolist(), strict=True))
         gauge = dict(zip(SERVICE_GAUGES, gauges[index].tolist(), strict=True))
         sizes = record.batch_sizes[index]

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from baseload.report.data import Series
+    from simulator.results.trees import Tree
 
 _ROW_HEIGHT = 44
 _ALL = "all pools"
@@ -43,11 +44,11 @@ def draw(series: Sequence[Series]) -> Drawn:
             used[_ALL] = sum(used.values())
             values = [used[row] for row in rows]
             facets.add(_bar(rows, values, name, colour[name]), 0, column)
-        unused = {pool: costs["pools"][pool]["idle_usd"] for pool in each.pools} | {_ALL: costs["idle_usd"]}
-        idle = [unused[row] for row in rows]
-        bar = _bar(rows, idle, "idle: paid, not used", IDLE_COLOUR)
-        bar["marker"]["pattern"] = _HATCH
-        facets.add(bar, 0, column)
+        for name, rest in _unused(costs).items():
+            rest[_ALL] = sum(rest.values())
+            bar = _bar(rows, [rest[row] for row in rows], name, IDLE_COLOUR)
+            bar["marker"]["pattern"] = _HATCH
+            facets.add(bar, 0, column)
     facets.y(
         0, "", autorange="reversed", automargin=True, showgrid=False, categoryorder="array",
         categoryarray=[_ALL, *pools],
@@ -69,6 +70,15 @@ def draw(series: Sequence[Series]) -> Drawn:
     )
 
 
+def _unused(costs: Tree) -> dict[str, dict[str, float]]:
+    """By pool, what no class used; and apart from it the cost of pools in a load test whose use nobody measured."""
+    pools = costs["pools"]
+    idle = {pool: 0.0 if each["idle_usd"] is None else each["idle_usd"] for pool, each in pools.items()}
+    unknown = {pool: each["usd"] if each["idle_usd"] is None else 0.0 for pool, each in pools.items()}
+    bars = {"idle: paid, not used": idle, "paid, its use not measured": unknown}
+    return {name: bar for name, bar in bars.items() if bar is idle or any(bar.values())}
+
+
 def _bar(rows: Sequence[str], values: Sequence[float], name: str, colour: str) -> Trace:
     return {
         "type": "bar", "orientation": "h", "name": name, "y": list(rows),
@@ -83,6 +93,8 @@ def _takeaway(series: Series, named: bool) -> str:
     costs = series.totals["costs"]
     text = f"{series.label}: " if named else ""
     text += f"{wording.usd(costs['billed_usd'])} in all"
+    if costs["idle_usd"] is None:
+        return f"{text}; how much of it was used, and by whom, was not measured."
     for name in series.classes:
         each = costs["classes"][name]
         text += f"; {name} used {wording.usd(each['usd'])}"
