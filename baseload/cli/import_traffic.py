@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from baseload.cli.options import DURATION
 from scenarios.errors import EnvironmentProblem, InvalidInput
 from scenarios.importers.grid import GAP_POLICIES
 from scenarios.importers.interval_counts import (
@@ -23,7 +24,6 @@ from scenarios.importers.prometheus_server import Server, ask, public_url, range
 from scenarios.importers.request_rows import RequestOptions, import_requests
 from scenarios.importers.times import TIME_UNITS, parse_moment
 from scenarios.traces.write import check_output, write_trace
-from scenarios.units import parse_duration
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -32,20 +32,6 @@ if TYPE_CHECKING:
     from scenarios.traces.model import Trace
 
 
-class DurationOption(click.ParamType[float]):
-    """A duration with its unit; seconds inside."""
-
-    name = "duration"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
-        """Read "15s", "5m" or "1h30m"."""
-        try:
-            return parse_duration(value)
-        except ValueError as error:
-            self.fail(f"got {value!r}, {error}", param, ctx)
-
-
-DURATION = DurationOption()
 INPUT = click.argument("input_path", metavar="INPUT", type=click.Path(path_type=Path))
 TIME_COLUMN = click.option("--time-column", metavar="NAME", help="Column of the times.  [default: the first]")
 TIME_UNIT = click.option(

@@ -174,6 +174,7 @@ def _record(load: Load, sent: Sent) -> SeedRecord:
         path="open loop",
         path_reason=None,
         unseen_services=frozenset(range(len(scenario.services))),
+        unseen_cache=not sent.names_outcomes,
     )
 
 

@@ -8,6 +8,7 @@ from typing import Any
 import click
 
 from baseload.cli.kept import check_directory
+from baseload.cli.options import DURATION, SHARE
 from scenarios.errors import ExitStatus
 
 
@@ -58,6 +59,14 @@ class WatchedProcess(click.ParamType[tuple[str, int]]):
     help="Also measure the CPU use of this process; repeatable.",
 )
 @click.option(
+    "--max-lag", type=DURATION, default="5ms", show_default=True, metavar="TIME",
+    help="Largest p99 of the schedule lag of a run that counts.",
+)  # fmt: skip
+@click.option(
+    "--max-cpu", type=SHARE, default="70%", show_default=True, metavar="SHARE",
+    help="Largest mean CPU use, of the machine and of the generator's core, of a run that counts.",
+)  # fmt: skip
+@click.option(
     "--json", "as_json", is_flag=True, help="Print the results as JSON: the run.json of the run directory."
 )
 @click.option("--detailed-exitcode", is_flag=True, help="End with 5 if the run counts and an SLO is missed.")
@@ -76,6 +85,8 @@ def command(
     connections: int,
     cpu: int | None,
     watch: tuple[tuple[str, int], ...],
+    max_lag: float,
+    max_cpu: float,
     as_json: bool,
     detailed_exitcode: bool,
     quiet: bool,
@@ -115,7 +126,7 @@ def command(
 
     load = prepare(
         loaded, loaded.scenario.run.seed if seed is None else seed, target, price_of,
-        max_in_flight=max_in_flight, connections=connections, cpu=cpu, limits=Limits(),
+        max_in_flight=max_in_flight, connections=connections, cpu=cpu, limits=Limits(max_lag, max_cpu),
     )  # fmt: skip
     if not quiet:
         click.echo(

@@ -76,15 +76,11 @@ class CpuWatch:
         if len(samples) < 2:
             return None
         first, last = samples[0], samples[-1]
-        shares = [
-            (after.busy_s - before.busy_s) / (after.total_s - before.total_s)
-            for before, after in itertools.pairwise(samples)
-            if after.total_s > before.total_s
-        ]
+        shares = [_busy_share(before, after) for before, after in itertools.pairwise(samples)]
         span_s = (last.at_ns - first.at_ns) / 1e9
         return CpuUse(
-            machine=(last.busy_s - first.busy_s) / max(last.total_s - first.total_s, 1e-9),
-            busiest=max(shares, default=0.0),
+            machine=_busy_share(first, last),
+            busiest=max(shares),
             processes={
                 name: (last.processes_s[name] - first.processes_s.get(name, 0.0)) / span_s
                 for name in last.processes_s
@@ -115,3 +111,9 @@ class CpuWatch:
         except psutil.Error:
             pass  # it has ended between two looks: what was seen of it stays
         return sum(used.values())
+
+
+def _busy_share(before: _Sample, after: _Sample) -> float:
+    """Share of the cores' time. The kernel's books of a virtual machine can be off by a tick: never above 1."""
+    total_s = after.total_s - before.total_s
+    return min((after.busy_s - before.busy_s) / total_s, 1.0) if total_s > 0 else 0.0

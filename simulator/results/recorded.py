@@ -135,3 +135,6 @@ class SeedRecord:
     unseen_services: frozenset[int] = frozenset()
     """Places of services that nobody looked into (in a load test, those whose metrics were not read): they have no
     figures, and what of their pools' cost was used is not known."""
+    unseen_cache: bool = False
+    """Whether nobody could tell answers of the response cache from others (in a load test of a system that does not
+    say)."""

@@ -84,7 +84,7 @@ def class_totals(record: SeedRecord, names: Sequence[str], warmup_ns: int) -> tu
         latency = latency_counts(record, LOGICAL, index, warmup_ns)
         attempts = latency_counts(record, ATTEMPTS, index, warmup_ns)
         count = dict(zip(CLASS_COUNTERS, values.tolist(), strict=True))
-        return _requests(count, int(unfinished), seconds) | {
+        return _requests(count, int(unfinished), seconds, unseen_cache=record.unseen_cache) | {
             "attempt_latency_s": latency_percentiles(attempts),
             "latency_all_s": latency_percentiles(latency, failed=sum(count[name] for name in FAILURES)),
             "latency_s": {
@@ -165,7 +165,7 @@ def _answered(count: dict[str, int]) -> int:
     return count["ok_model"] + count["ok_cache"] + count["ok_coalesced"]
 
 
-def _requests(count: dict[str, int], unfinished: int, seconds: float) -> Tree:
+def _requests(count: dict[str, int], unfinished: int, seconds: float, *, unseen_cache: bool) -> Tree:
     answered = _answered(count)
     failed = sum(count[name] for name in FAILURES)
     return {
@@ -174,7 +174,7 @@ def _requests(count: dict[str, int], unfinished: int, seconds: float) -> Tree:
         "answered": answered,
         "answered_ratio": _per(answered, answered + failed),
         "answered_by": {name: count[f"ok_{name}"] for name in ("model", "cache", "coalesced")},
-        "hit_ratio": _per(count["ok_cache"], answered),
+        "hit_ratio": None if unseen_cache else _per(count["ok_cache"], answered),
         "failed": failed,
         "failed_by": {name.removeprefix("failed_"): count[name] for name in FAILURES},
         "unfinished": unfinished,

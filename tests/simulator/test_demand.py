@@ -16,9 +16,16 @@ from simulator.results.recorded import CLASS_COUNTERS
 from simulator.run import simulate
 from tests.simulator.small import document, load
 
-BURSTY = {"rate": "80/s", "process": {"mmpp": [{"mean_duration": "3s", "times": 0.2}, {"mean_duration": "2s", "times": 3}]}}
-SHAPED = {"rate": "50/s", "shape_step": "2s", "shape": [{"spike": {"at": "20s", "times": 4, "rise": "2s", "hold": "5s",
-                                                                  "fall": "3s"}}], "process": {"gamma_cv": 2}}  # fmt: skip
+BURSTY = {
+    "rate": "80/s",
+    "process": {"mmpp": [{"mean_duration": "3s", "times": 0.2}, {"mean_duration": "2s", "times": 3}]},
+}
+SHAPED = {
+    "rate": "50/s",
+    "shape_step": "2s",
+    "shape": [{"spike": {"at": "20s", "times": 4, "rise": "2s", "hold": "5s", "fall": "3s"}}],
+    "process": {"gamma_cv": 2},
+}
 
 
 def several_streams():
@@ -51,7 +58,11 @@ def test_it_is_what_the_request_log_of_a_simulation_shows(loaded, seed):
     rows = {
         (stream, number): (place, due_ns)
         for stream, number, place, due_ns in zip(
-            drawn.stream.tolist(), drawn.number.tolist(), drawn.class_index.tolist(), drawn.due_ns.tolist(), strict=True
+            drawn.stream.tolist(),
+            drawn.number.tolist(),
+            drawn.class_index.tolist(),
+            drawn.due_ns.tolist(),
+            strict=True,
         )
     }
     ended = logs[0].requests
@@ -90,7 +101,9 @@ def test_the_waits_before_retries_are_those_of_the_simulated_clients():
         each = classes[drawn.class_index[row]]
         waits = backoff_waits_ns(each)
         expected = [
-            draws.draw_wait_ns(each.jitter, waits[n], each.seeds[specification.FOR_JITTER], int(drawn.number[row]), n)
+            draws.draw_wait_ns(
+                each.jitter, waits[n], each.seeds[specification.FOR_JITTER], int(drawn.number[row]), n
+            )
             if n < each.max_retries
             else 0
             for n in range(drawn.retry_wait_ns.shape[1])
@@ -113,5 +126,5 @@ def test_closed_loop_users_have_no_schedule():
 
 def test_a_schedule_that_does_not_fit_into_memory_is_refused(monkeypatch):
     monkeypatch.setattr(demand, "MOST_REQUESTS", 1000)
-    with pytest.raises(InvalidInput, match="at most|may have 1,000 requests"):
+    with pytest.raises(InvalidInput, match="may have 1,000 requests"):
         draw(load())

@@ -46,8 +46,11 @@ WELL = Answer(headers={"baseload-outcome": "model"})
 class Server:
     """Serves in a thread of its own while the `with` block runs."""
 
-    def __init__(self, behave: Callable[[Seen], Answer] = lambda _: WELL) -> None:
-        self._behave = behave
+    def __init__(
+        self, behave: Callable[[Seen], Answer] = lambda _: WELL, *, get: Answer = Answer(404)
+    ) -> None:
+        """`get` is the answer to GET requests."""
+        self._behave, self._get = behave, get
         self.seen: list[Seen] = []
         self.connections = 0
         self._loop = asyncio.new_event_loop()
@@ -89,7 +92,9 @@ class Server:
 
     def _serve(self) -> None:
         asyncio.set_event_loop(self._loop)
-        server = self._loop.run_until_complete(self._loop.create_server(lambda: _Protocol(self), "127.0.0.1", 0))
+        server = self._loop.run_until_complete(
+            self._loop.create_server(lambda: _Protocol(self), "127.0.0.1", 0)
+        )
         self.port = server.sockets[0].getsockname()[1]
         self._ready.set()
         self._loop.run_forever()
@@ -117,7 +122,7 @@ class _Protocol(asyncio.Protocol):
             method, path, _ = head[0].split()
             seen = Seen(time.monotonic_ns(), method, path, headers, body)
             self.server.seen.append(seen)
-            answer = Answer(404) if method == "GET" else self.server._behave(seen)
+            answer = self.server._get if method == "GET" else self.server._behave(seen)
             asyncio.get_running_loop().call_later(answer.after_s, self.answer, answer)
 
     def answer(self, answer: Answer) -> None:
@@ -125,19 +130,29 @@ class _Protocol(asyncio.Protocol):
         head = f"HTTP/1.1 {answer.status} Because\r\n{lines}"
         match answer.how:
             case "whole":
-                self.transport.write(f"{head}Content-Length: {len(answer.body)}\r\n\r\n".encode() + answer.body)
+                self.transport.write(
+                    f"{head}Content-Length: {len(answer.body)}\r\n\r\n".encode() + answer.body
+                )
             case "chunked":
                 body = b"".join(b"%x\r\n%s\r\n" % (1, bytes([byte])) for byte in answer.body)
-                self.transport.write(f"{head}Transfer-Encoding: chunked\r\n\r\n".encode() + body + b"0\r\n\r\n")
+                self.transport.write(
+                    f"{head}Transfer-Encoding: chunked\r\n\r\n".encode() + body + b"0\r\n\r\n"
+                )
             case "until-close":
-                self.transport.write(f"HTTP/1.0 {answer.status} Because\r\n{lines}\r\n".encode() + answer.body)
+                self.transport.write(
+                    f"HTTP/1.0 {answer.status} Because\r\n{lines}\r\n".encode() + answer.body
+                )
                 self.transport.close()
             case "truncated":
-                self.transport.write(f"{head}Content-Length: {len(answer.body) + 1}\r\n\r\n".encode() + answer.body)
+                self.transport.write(
+                    f"{head}Content-Length: {len(answer.body) + 1}\r\n\r\n".encode() + answer.body
+                )
                 self.transport.close()
             case "reset":
                 linger = struct.pack("ii", 1, 0)
-                self.transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
+                self.transport.get_extra_info("socket").setsockopt(
+                    socket.SOL_SOCKET, socket.SO_LINGER, linger
+                )
                 self.transport.abort()
             case "garbled":
                 self.transport.write(b"this is no HTTP\r\n\r\n")

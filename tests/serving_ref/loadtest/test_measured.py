@@ -6,8 +6,16 @@ import numpy as np
 import pytest
 
 from serving_ref.loadtest.measured import measured
-from serving_ref.loadtest.recording import DENIED, ENDED, SKIPPED, UNFINISHED, Recorded, Recording
-from serving_ref.loadtest.recording import read_recorded, write_recorded
+from serving_ref.loadtest.recording import (
+    DENIED,
+    ENDED,
+    SKIPPED,
+    UNFINISHED,
+    Recorded,
+    Recording,
+    read_recorded,
+    write_recorded,
+)
 from serving_ref.loadtest.results import FIRST_FAILURE, LOST, MODEL, NO_REPLICA, OPEN, RESULTS, SHED, TIMEOUT
 from serving_ref.loadtest.schedule import Schedule, read_schedule, write_schedule
 from simulator.demand import draw
@@ -38,14 +46,15 @@ def test_the_log_of_a_simulation_counts_to_its_own_record(engine):
     for each in changed["classes"]:
         each.pop("retries", None)
         each["timeout"] = "150ms"
-    changed["routes"][0]["cache"]["hit_latency"] = "0s"  # a simulation counts a hit when it is found, not when it is sent
+    changed["routes"][0]["cache"]["hit_latency"] = (
+        "0s"  # a simulation counts a hit when it is found, not when it is sent
+    )
     loaded = load(changed)
     logs = []
     record = simulate(loaded, 3, engine=engine, on_logs=lambda _, each: logs.append(each))
     drawn = draw(loaded, 3)
-    found = measured(
-        loaded.scenario, Schedule(**vars(drawn)), recorded_as(logs[0], drawn), record.edges_ns, record.histogram_edges_ns
-    )  # fmt: skip
+    recorded, edges_ns = recorded_as(logs[0], drawn), (record.edges_ns, record.histogram_edges_ns)
+    found = measured(loaded.scenario, Schedule(**vars(drawn)), recorded, *edges_ns)
     for name in ("class_counters", "slo_good", "slo_total", "unfinished", "unfinished_late"):
         assert np.array_equal(getattr(found, name), getattr(record, name)), name
     for name in record.histogram.__slots__:
@@ -132,7 +141,9 @@ def test_a_retried_answer_counts_from_its_first_send_and_from_its_own():
     recording.end(recording.begin(0, 1, 2 * SECOND, 2 * SECOND), 5 * SECOND, MODEL, 200)
     recording.state[0] = ENDED
     edges_ns = np.array([0, 60]) * SECOND
-    found = measured(load().scenario, schedule([0], waits=[0]), recording.recorded(), edges_ns, edges_ns).histogram
+    found = measured(
+        load().scenario, schedule([0], waits=[0]), recording.recorded(), edges_ns, edges_ns
+    ).histogram
     buckets = np.searchsorted(lower_edges_ns(), [5 * SECOND, 3 * SECOND], side="right") - 1
     assert [LATENCY_KINDS[kind] for kind in found.kind] == ["retried_logical", "retried_attempt"]
     assert found.bucket.tolist() == buckets.tolist()

@@ -28,7 +28,7 @@ def test_every_request_of_the_schedule_arrives_once_and_is_answered(tmp_path):
 
 
 def test_a_stall_of_the_server_is_seen_by_all_requests_that_were_due_meanwhile(tmp_path):
-    """No coordinated omission: a closed loop would have waited for the first of them, and called it one slow request."""
+    """No coordinated omission: a closed loop would have waited for the first, and called it one slow request."""
     stalls = []
     with Server() as server:
 
@@ -63,7 +63,9 @@ def test_a_generator_that_does_not_run_sends_late_counts_from_when_requests_were
             paused[0].start()
 
     with Server() as server:
-        result = sent(tmp_path, schedule(regular(100, 3)), settings(server.port, duration_ns=3 * SECOND), pause_once)
+        result = sent(
+            tmp_path, schedule(regular(100, 3)), settings(server.port, duration_ns=3 * SECOND), pause_once
+        )
     recorded = result.recorded
     lag_ns = recorded.sent_ns - recorded.due_ns
     late = lag_ns > 0.05 * SECOND
@@ -91,7 +93,9 @@ def test_beyond_the_bound_in_flight_requests_are_skipped_and_counted(tmp_path):
 
 def test_connections_are_kept_and_used_again(tmp_path):
     with Server() as server:
-        result = sent(tmp_path, schedule(regular(100, 1)), settings(server.port, duration_ns=SECOND, connections=3))
+        result = sent(
+            tmp_path, schedule(regular(100, 1)), settings(server.port, duration_ns=SECOND, connections=3)
+        )
     assert server.connections == result.connections <= 10
     assert len(server.inferred) == 100
 

@@ -121,7 +121,9 @@ def test_a_request_that_the_server_calls_invalid_is_not_sent_again(tmp_path):
     each = sent_class(max_retries=3)
     with Server(lambda _: named("invalid", 400)) as server:
         recorded = sent(
-            tmp_path, schedule(regular(50, 1), waits=[MS] * 3), settings(server.port, each, duration_ns=SECOND)
+            tmp_path,
+            schedule(regular(50, 1), waits=[MS] * 3),
+            settings(server.port, each, duration_ns=SECOND),
         ).recorded
     assert recorded.status.tolist() == [400] * 50
     assert recorded.state.tolist() == [ENDED] * 50

@@ -39,14 +39,19 @@ def test_it_is_an_inference_request_with_our_headers():
     assert len(tensor["data"]) == 4
 
 
-@pytest.mark.parametrize("datatype", ["BOOL", "UINT8", "INT8", "INT32", "INT64", "FP16", "FP32", "FP64", "BYTES"])
+@pytest.mark.parametrize(
+    "datatype", ["BOOL", "UINT8", "INT8", "INT32", "INT64", "FP16", "FP32", "FP64", "BYTES"]
+)
 @pytest.mark.parametrize("shape", [(-1,), (-1, 3), (-1, 2, 5), (-1, -1), (-1, 4, -1)])
 @pytest.mark.parametrize("items", [1, 7])
 def test_data_fills_the_shape_with_values_of_the_type(datatype, shape, items):
     _, _, body = written(Tensor("x", datatype, shape), items=items)
     tensor = json.loads(body)["inputs"][0]
     assert tensor["shape"][0] == items
-    assert all(size in (given, tensor["shape"][0]) or given < 0 for size, given in zip(tensor["shape"], shape, strict=True))
+    assert all(
+        size in (given, tensor["shape"][0]) or given < 0
+        for size, given in zip(tensor["shape"], shape, strict=True)
+    )
     count = 1
     for size in tensor["shape"]:
         count *= size
@@ -70,7 +75,9 @@ def test_a_request_for_something_new_has_no_key_and_content_of_its_own():
     assert len(bodies) == 50
 
 
-@pytest.mark.parametrize("tensor", [Tensor("x", "BYTES", (-1,)), Tensor("x", "FP32", (-1, -1)), Tensor("x", "INT32", (-1, -1, 3))])
+@pytest.mark.parametrize(
+    "tensor", [Tensor("x", "BYTES", (-1,)), Tensor("x", "FP32", (-1, -1)), Tensor("x", "INT32", (-1, -1, 3))]
+)
 @pytest.mark.parametrize("items", [1, 4])
 @pytest.mark.parametrize("request_bytes", [2_000, 500_000])
 def test_the_payload_is_about_as_large_as_the_class_says(tensor, items, request_bytes):
