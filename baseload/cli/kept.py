@@ -20,7 +20,7 @@ SIMULATION = ("numba", "numpy", "simpy")
 
 def check_directory(directory: Path, *, force: bool) -> None:
     """Refuse a run directory that could not be written at the end. Raises EnvironmentProblem."""
-    from simulator.results.run_directory import check_target  # noqa: PLC0415 - `baseload --help` stays instant
+    from simulator.results.run_directory import check_target  # `baseload --help` stays instant
 
     check_target(directory, force=force)
     check_parent(directory)
@@ -37,16 +37,16 @@ def check_parent(target: Path) -> None:
 
 def versions(*packages: str) -> Tree:
     """Versions of what the numbers come from."""
-    from importlib.metadata import version  # noqa: PLC0415 - as above
+    from importlib.metadata import version
 
     return {name: version(name) for name in ("baseload", *packages)}
 
 
 def meta(started: datetime) -> Tree:
     """What differs when a run is repeated."""
-    import platform  # noqa: PLC0415 - as above
+    import platform
 
-    from simulator.run import available_cores  # noqa: PLC0415
+    from simulator.run import available_cores
 
     finished = now()
     return {
@@ -63,6 +63,6 @@ def meta(started: datetime) -> Tree:
 
 def now() -> datetime:
     """The present, in UTC."""
-    from datetime import UTC, datetime  # noqa: PLC0415 - as above
+    from datetime import UTC, datetime
 
     return datetime.now(UTC)

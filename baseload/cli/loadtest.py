@@ -104,12 +104,12 @@ def command(
       baseload loadtest fleet.yaml --target http://127.0.0.1:8080 --duration 60s -o out/measured
       baseload verify fleet.yaml --against out/measured
     """
-    from baseload.cli.summary import print_summary  # noqa: PLC0415 - `baseload --help` stays instant
-    from scenarios.catalogue import load_catalogue  # noqa: PLC0415
-    from scenarios.load import load_scenario  # noqa: PLC0415
-    from scenarios.unsupported import refuse_unsupported  # noqa: PLC0415
-    from serving_ref.loadtest.target import parse_target  # noqa: PLC0415
-    from simulator.money.prices import list_prices  # noqa: PLC0415
+    from baseload.cli.summary import print_summary  # `baseload --help` stays instant
+    from scenarios.catalogue import load_catalogue
+    from scenarios.load import load_scenario
+    from scenarios.unsupported import refuse_unsupported
+    from serving_ref.loadtest.target import parse_target
+    from simulator.money.prices import list_prices
 
     target = parse_target(url)
     loaded = load_scenario(scenario, [*overrides, *([f"run.duration={duration}"] if duration else [])])
@@ -120,9 +120,9 @@ def command(
     for pool in loaded.scenario.pools:
         price_of(pool)  # an unknown price is found now, not after the load
 
-    from baseload.cli.load_progress import LoadMeter  # noqa: PLC0415
-    from baseload.cli.load_run import make, prepare  # noqa: PLC0415 - numba: half a second
-    from serving_ref.loadtest.validity import Limits  # noqa: PLC0415
+    from baseload.cli.load_progress import LoadMeter
+    from baseload.cli.load_run import make, prepare  # numba: half a second
+    from serving_ref.loadtest.validity import Limits
 
     load = prepare(
         loaded, loaded.scenario.run.seed if seed is None else seed, target, price_of,

@@ -112,8 +112,8 @@ class Recording:
 
 def write_recorded(folder: Path, recorded: Recorded) -> None:
     """Write `attempts.parquet` and `requests.parquet`."""
-    import pyarrow as pa  # noqa: PLC0415
-    import pyarrow.parquet as pq  # noqa: PLC0415
+    import pyarrow as pa
+    import pyarrow.parquet as pq
 
     columns = {field.name: numbers(getattr(recorded, field.name)) for field in fields(recorded)}
     attempts = {name: columns.pop(name) for name in _OF_ATTEMPTS}
@@ -123,7 +123,7 @@ def write_recorded(folder: Path, recorded: Recorded) -> None:
 
 def read_recorded(folder: Path) -> Recorded:
     """Read what `write_recorded` wrote."""
-    import pyarrow.parquet as pq  # noqa: PLC0415
+    import pyarrow.parquet as pq
 
     tables = [pq.read_table(folder / f"{name}.parquet") for name in ("attempts", "requests")]
     return Recorded(

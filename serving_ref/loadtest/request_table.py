@@ -35,8 +35,8 @@ def write_requests(path: Path, scenario: Scenario, seed: int, schedule: Schedule
     lag_ns (how much later it was sent; null if it never was), end_ns (of the outcome; null without one), outcome,
     attempts, status (of the last attempt: HTTP, or null where there was no answer), service.
     """
-    import pyarrow as pa  # noqa: PLC0415
-    import pyarrow.parquet as pq  # noqa: PLC0415
+    import pyarrow as pa
+    import pyarrow.parquet as pq
 
     of = outcomes(recorded, nanoseconds(scenario.run.duration))
     first = np.flatnonzero(recorded.attempt == 0)

@@ -88,8 +88,8 @@ class Settings:
 
 def write_schedule(path: Path, schedule: Schedule) -> None:
     """Write the columns as Parquet."""
-    import pyarrow as pa  # noqa: PLC0415
-    import pyarrow.parquet as pq  # noqa: PLC0415
+    import pyarrow as pa
+    import pyarrow.parquet as pq
 
     columns = {
         field.name: numbers(getattr(schedule, field.name))
@@ -103,7 +103,7 @@ def write_schedule(path: Path, schedule: Schedule) -> None:
 
 def read_schedule(path: Path) -> Schedule:
     """Read what `write_schedule` wrote."""
-    import pyarrow.parquet as pq  # noqa: PLC0415
+    import pyarrow.parquet as pq
 
     table = pq.read_table(path)
     columns = {name: table.column(name).to_numpy() for name in table.column_names}

@@ -7,7 +7,8 @@ import pytest
 
 from scenarios.errors import InvalidInput, Unsupported
 from simulator import demand
-from simulator.dataplane import draws, specification
+from simulator.dataplane import specification
+from simulator.dataplane.python_draws import draw_wait_ns
 from simulator.dataplane.reference import Reference
 from simulator.dataplane.resolve_fleet import resolve
 from simulator.dataplane.state import backoff_waits_ns
@@ -101,7 +102,7 @@ def test_the_waits_before_retries_are_those_of_the_simulated_clients():
         each = classes[drawn.class_index[row]]
         waits = backoff_waits_ns(each)
         expected = [
-            draws.draw_wait_ns(
+            draw_wait_ns(
                 each.jitter, waits[n], each.seeds[specification.FOR_JITTER], int(drawn.number[row]), n
             )
             if n < each.max_retries
