@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from baseload.report.charges import Charges
+from scenarios.errors import InvalidInput
 from scenarios.units import NANOSECONDS_PER_SECOND
 from simulator.results.histogram import BUCKETS, percentiles_ns
 from simulator.results.recorded import LATENCY_KINDS
@@ -146,10 +147,15 @@ class Timeline:
         return replace(self, bins=bins) if len(bins) < len(self.bins) else self
 
     def raw(self, kind: str, name: str, column: str) -> Floats:
-        """One value an interval, mean over seeds."""
+        """One value an interval, mean over seeds; InvalidInput where the run was written before there was such a
+        column."""
         rows = self._rows.get((kind, name))
         if rows is None:
             return np.zeros(len(self.edges_s) - 1)
+        if column not in self._columns:
+            raise InvalidInput(
+                f"timeline.parquet has no column {column}: the run was made by an older Baseload; make it again"
+            )
         values: Floats = self._columns[column][rows].reshape(self._seeds, -1).mean(axis=0)
         return values
 

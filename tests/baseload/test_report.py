@@ -6,6 +6,7 @@ import re
 from decimal import Decimal
 
 import numpy as np
+import pyarrow.parquet as pq
 import pytest
 from click.testing import CliRunner
 
@@ -13,7 +14,7 @@ from baseload.cli.report import command
 from baseload.report.data import MAX_POINTS, Latencies, Series, Timeline
 from baseload.report.figures.demand import capacity_per_s
 from baseload.report.page import render, write_report
-from scenarios.errors import EnvironmentProblem
+from scenarios.errors import EnvironmentProblem, InvalidInput
 from scenarios.schema import Scenario
 from simulator.money.bill import UnitPrice, bill
 from simulator.results.recorded import CLASS_COUNTERS
@@ -144,6 +145,14 @@ def test_a_long_run_is_drawn_in_bins_that_keep_totals_and_peaks(tmp_path):
     assert line.peak(sent).max() == sent.max()
     for figure in figures(render([run])).values():
         assert all(len(trace.get("x", [])) <= 2000 for trace in figure["data"])
+
+
+def test_a_run_of_an_older_version_is_refused_in_words(tmp_path):
+    run = written(tmp_path / "old")
+    timeline = tmp_path / "old/timeline.parquet"
+    pq.write_table(run.timeline().drop_columns("slot_ns"), timeline)
+    with pytest.raises(InvalidInput, match="no column slot_ns: the run was made by an older Baseload"):
+        render([run])
 
 
 def test_seeds_are_averaged_in_the_timeline_and_pooled_in_latencies(runs):
