@@ -122,7 +122,7 @@ class KernelPlane:
                     batch_slots=listed.ready * service.instances,
                 )
             )
-        drained = tuple(uid for uid in sorted(self._draining) if self._is_empty(uid))
+        drained = self._drained()
         self._reported.update(drained)
         return Snapshot(plane.clock.now_ns / NANOSECONDS_PER_SECOND, tuple(services), drained)
 
@@ -207,12 +207,17 @@ class KernelPlane:
             kernel.withdraw_queue(self._tables.memory, self._stations[replica])
         self._forget(replica)
 
-    def _is_empty(self, replica: int) -> bool:
-        plane = self._tables
-        own_queue = not self._services[self._replicas[replica].service].shared_queue
-        if own_queue and plane.stations[self._stations[replica]].queued:
-            return False
-        return not any(plane.servers[slot].busy for slot in self._slots[replica])
+    def _drained(self) -> tuple[int, ...]:
+        """Draining replicas without a batch and, where the queue is their own, without anybody waiting."""
+        if not self._draining:
+            return ()
+        busy, queued = self._tables.servers["busy"].tolist(), self._tables.stations["queued"].tolist()
+        return tuple(
+            uid
+            for uid in sorted(self._draining)
+            if not any(busy[slot] for slot in self._slots[uid])
+            and (self._services[self._replicas[uid].service].shared_queue or not queued[self._stations[uid]])
+        )
 
     def _forget(self, replica: int) -> None:
         """Take a replica that has nothing left out of the books; its records may be used again."""
