@@ -1,0 +1,157 @@
+"""Put a stack on a cluster, look at it, and take it away: kubectl's words, and nothing that isn't ours is touched."""
+
+from __future__ import annotations
+
+import json
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from scenarios.errors import EnvironmentProblem, InvalidInput
+from serving_ref.manifests.render import PART_OF, render
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from serving_ref.cluster.kubectl import Kubectl
+    from serving_ref.from_scenario import Stack
+    from serving_ref.manifests.render import Target
+
+OURS = ",".join(f"{name}={value}" for name, value in PART_OF.items())
+CLUSTER_REDIS = ("baseload-system", "redis")
+"""Namespace and name of the Redis that `baseload cluster up --with redis` gives."""
+
+
+@dataclass(frozen=True)
+class Workload:
+    """A Deployment of the stack."""
+
+    name: str
+    wanted: int
+    ready: int
+    image: str
+
+
+@dataclass(frozen=True)
+class StackStatus:
+    """What is there of a stack."""
+
+    namespace: str
+    workloads: tuple[Workload, ...]
+    gateways: tuple[str, ...]
+    """host:port of each gateway that is ready."""
+
+    @property
+    def up(self) -> bool:
+        """Whether all that is wanted is ready."""
+        return bool(self.workloads) and all(each.ready >= each.wanted for each in self.workloads)
+
+
+def has_keda(kubectl: Kubectl) -> bool:
+    """Whether the cluster knows ScaledObjects."""
+    return kubectl.attempt("get", "crd", "scaledobjects.keda.sh").returncode == 0
+
+
+def has_redis(kubectl: Kubectl) -> bool:
+    """Whether the cluster has the Redis that local stacks use."""
+    namespace, name = CLUSTER_REDIS
+    return kubectl.attempt("get", "service", name, "-n", namespace).returncode == 0
+
+
+def apply(
+    kubectl: Kubectl, stack: Stack, target: Target, timeout_s: float, say: Callable[[str], None]
+) -> None:
+    """Apply a stack and wait until every replica is ready.
+
+    Raises EnvironmentProblem where kubectl refuses or the time is over; what was applied stays, to be looked at.
+    """
+    _refuse_foreign(kubectl, target.namespace)
+    with tempfile.TemporaryDirectory() as scratch:
+        folder = Path(scratch) / "stack"
+        render(stack, target, folder)
+        documents = kubectl.run("kustomize", str(folder))
+    say("applying")
+    kubectl.apply(documents)
+    for each in status(kubectl, target.namespace).workloads:
+        say(f"waiting for {each.name}: {each.wanted} replicas")
+        kubectl.run(
+            "rollout", "status", f"deployment/{each.name}", "-n", target.namespace, f"--timeout={timeout_s:.0f}s"
+        )  # fmt: skip
+
+
+def remove(kubectl: Kubectl, namespace: str) -> bool:
+    """Delete the namespace with all that is in it; False where it was not there.
+
+    Raises InvalidInput where the namespace is not the stack's.
+    """
+    if not _refuse_foreign(kubectl, namespace):
+        return False
+    kubectl.run("delete", "namespace", namespace, "--wait=true", "--timeout=180s")
+    return True
+
+
+def _refuse_foreign(kubectl: Kubectl, namespace: str) -> bool:
+    """Return whether the namespace is there. Raises InvalidInput where somebody else made it."""
+    if kubectl.attempt("get", "namespace", namespace).returncode:
+        return False
+    labels = kubectl.get("namespace", namespace)["metadata"].get("labels", {})
+    if not PART_OF.items() <= labels.items():
+        raise InvalidInput(
+            f"--namespace {namespace}: was not made by baseload stack ({OURS} is not among its labels)"
+        )
+    return True
+
+
+def status(kubectl: Kubectl, namespace: str) -> StackStatus:
+    """Look at a stack."""
+    deployments = kubectl.get("deployments", "-n", namespace, "-l", OURS)["items"]
+    slices = kubectl.get("endpointslices", "-n", namespace, "-l", "kubernetes.io/service-name=gateway")[
+        "items"
+    ]
+    return StackStatus(
+        namespace,
+        tuple(map(_workload, deployments)),
+        tuple(sorted(a for each in slices for a in _addresses(each))),
+    )
+
+
+def _workload(deployment: dict[str, Any]) -> Workload:
+    return Workload(
+        name=deployment["metadata"]["name"],
+        wanted=deployment["spec"].get("replicas", 1),
+        ready=deployment.get("status", {}).get("readyReplicas", 0),
+        image=deployment["spec"]["template"]["spec"]["containers"][0]["image"],
+    )
+
+
+def _addresses(endpoint_slice: dict[str, Any]) -> list[str]:
+    ports = [port["port"] for port in endpoint_slice.get("ports") or []]
+    return [
+        f"{address}:{port}"
+        for endpoint in endpoint_slice.get("endpoints") or []
+        if endpoint.get("conditions", {}).get("ready")
+        for address in endpoint["addresses"]
+        for port in ports
+    ]
+
+
+def report(found: StackStatus) -> str:
+    """Return a status as JSON."""
+    return json.dumps(
+        {
+            "namespace": found.namespace,
+            "up": found.up,
+            "workloads": [each.__dict__ for each in found.workloads],
+            "gateways": list(found.gateways),
+        },
+        indent=2,
+    )
+
+
+def require_redis(kubectl: Kubectl, stack: Stack) -> None:
+    """Raise EnvironmentProblem where a local stack with a cache has no Redis."""
+    if stack.gateway.redis is not None and not has_redis(kubectl):
+        raise EnvironmentProblem(
+            "the scenario has a cache, and the cluster no Redis: baseload cluster up --with redis, or --redis own"
+        )
