@@ -90,7 +90,7 @@ def render(file: str, output: Path, platform: str, image: str, *, keda: bool, **
       baseload stack render fleet.yaml --platform eks-gpu --image registry.example.com/serving:1 -o out/eks
       baseload stack render fleet.yaml --platform triton --onnx ranker=ranker.onnx -o out/triton
     """
-    from serving_ref.manifests.render import Target, render  # noqa: PLC0415 (--help stays instant)
+    from serving_ref.manifests.render import Target, render
 
     redis = options["redis"] or ("cluster" if platform == "local" else "own")
     stack = _stack(file, options, redis, triton=platform == "triton")
@@ -129,8 +129,8 @@ def up(
       baseload stack up scenarios/library/quickstart.yaml --set models.two-tower.load=1s
       baseload stack up fleet.yaml --context staging --image registry.example.com/serving:1 --redis own
     """
-    from serving_ref import deployment  # noqa: PLC0415
-    from serving_ref.manifests.render import Target  # noqa: PLC0415
+    from serving_ref import deployment
+    from serving_ref.manifests.render import Target
 
     redis = options["redis"] or "cluster"
     stack = _stack(file, options, redis)
@@ -161,7 +161,7 @@ def down(name: str, context: str | None, namespace: str) -> None:
     Example:
       baseload stack down
     """
-    from serving_ref import deployment  # noqa: PLC0415
+    from serving_ref import deployment
 
     was_there = deployment.remove(_kubectl(name, context), namespace)
     click.echo(f"{namespace}: {'gone' if was_there else 'there was nothing'}")
@@ -178,16 +178,16 @@ def status(name: str, context: str | None, namespace: str, *, as_json: bool) -> 
     Example:
       baseload stack status --json
     """
-    from serving_ref.manifests.render import Target  # noqa: PLC0415
+    from serving_ref.manifests.render import Target
 
     _show(_kubectl(name, context), Target(namespace=namespace), as_json=as_json)
 
 
 def _stack(file: str, options: dict[str, Any], redis: str, *, triton: bool = False) -> Stack:
-    from scenarios.load import load_scenario  # noqa: PLC0415
-    from serving_ref.from_scenario import stack_of  # noqa: PLC0415
-    from serving_ref.gateway.settings import Endpoints  # noqa: PLC0415
-    from serving_ref.manifests.render import PORT  # noqa: PLC0415
+    from scenarios.load import load_scenario
+    from serving_ref.from_scenario import stack_of
+    from serving_ref.gateway.settings import Endpoints
+    from serving_ref.manifests.render import PORT
 
     loaded = load_scenario(file, options["overrides"])
     onnx = dict(_onnx(each) for each in options["onnx"])
@@ -208,7 +208,7 @@ def _stack(file: str, options: dict[str, Any], redis: str, *, triton: bool = Fal
 
 
 def _onnx(text: str) -> tuple[str, OnnxModel]:
-    from serving_ref.model_server.settings import OnnxModel  # noqa: PLC0415
+    from serving_ref.model_server.settings import OnnxModel
 
     name, equals, where = text.partition("=")
     if not (name and equals and where):
@@ -225,7 +225,7 @@ def _own_redis(stack: Stack, redis: str) -> bool:
 
 
 def _kubectl(name: str, context: str | None) -> Kubectl:
-    from serving_ref.cluster.provider import find_cluster, kubectl_for_context  # noqa: PLC0415
+    from serving_ref.cluster.provider import find_cluster, kubectl_for_context
 
     return (
         find_cluster(name, "auto", _say).kubectl_when_up()
@@ -236,9 +236,9 @@ def _kubectl(name: str, context: str | None) -> Kubectl:
 
 def _built_and_loaded(name: str, context: str | None) -> str:
     """Build the image and give it to every node; return its name."""
-    from serving_ref.cluster.images import build_image  # noqa: PLC0415
-    from serving_ref.cluster.provider import find_cluster  # noqa: PLC0415
-    from serving_ref.image import constraints, packages, requirements  # noqa: PLC0415
+    from serving_ref.cluster.images import build_image
+    from serving_ref.cluster.provider import find_cluster
+    from serving_ref.image import constraints, packages, requirements
 
     if context is not None:
         raise InvalidInput("--context: expected --image too: an image that this cluster can pull")
@@ -255,7 +255,7 @@ def _built_and_loaded(name: str, context: str | None) -> str:
 
 
 def _show(kubectl: Kubectl, target: Target, *, as_json: bool) -> None:
-    from serving_ref import deployment  # noqa: PLC0415
+    from serving_ref import deployment
 
     found = deployment.status(kubectl, target.namespace)
     if as_json:

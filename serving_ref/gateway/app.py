@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import math
+import re
 import time
 from typing import TYPE_CHECKING
 
@@ -28,6 +29,7 @@ _CLASS, _KEY, _DIFFICULTY, _TIMEOUT_MS, _OUTCOME, _SERVICE = (
     )
 )  # fmt: skip
 _MAX_KEY = 200
+_KEYS = re.compile(rb"[!-~]{1,%d}" % _MAX_KEY)
 _INFER = "/infer"
 _MODELS = "/v2/models/"
 _UNKNOWN = "unknown"
@@ -185,7 +187,7 @@ class Gateway:
 def _key(value: bytes | None) -> str | None:
     if value is None:
         return None
-    if not 0 < len(value) <= _MAX_KEY or not all(32 < byte < 127 for byte in value):
+    if _KEYS.fullmatch(value) is None:
         raise InvalidRequest(
             f"{protocol.KEY}: expected 1 to {_MAX_KEY} printable ASCII characters, no spaces"
         )
