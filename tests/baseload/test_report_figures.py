@@ -7,7 +7,7 @@ import pytest
 
 from baseload.report.data import Series
 from baseload.report.facets import TimeFacets
-from baseload.report.figures import costs, heat, latency, queues, spending
+from baseload.report.figures import batches, costs, heat, latency, queues, spending
 from simulator.results.run_directory import Run
 from tests.baseload.test_report import written
 
@@ -82,6 +82,22 @@ def test_queues_of_a_long_run_are_drawn_by_mean_and_maximum(series):
     assert len(mean) <= 250
     assert (mean <= largest + 1e-9).all()
     assert largest.max() == series.timeline.raw("service", "ranker", "queued").max()
+
+
+def test_bars_of_several_services_stand_side_by_side_within_the_axis(run):
+    document = copy.deepcopy(run.document)
+    services = document["totals"]["services"]
+    services["ranker"]["batch_sizes"] = {"1": 90, "2": 10}
+    services["small"] = services["ranker"] | {"batch_sizes": {"1": 100}}
+    figure = batches.draw([Series(Run(run.directory, document), "run")]).figure
+    left, right = figure["layout"]["xaxis"]["range"]
+    edges = [
+        (x + bars["offset"], x + bars["offset"] + bars["width"]) for bars in figure["data"] for x in bars["x"]
+    ]
+    assert all(left < begin < end < right for begin, end in edges)
+    at_one, _, other_at_one = edges
+    assert at_one[1] == pytest.approx(other_at_one[0])
+    assert (at_one[0] + other_at_one[1]) / 2 == pytest.approx(1)
 
 
 def test_cost_over_time_is_the_bill(run, series):

@@ -177,8 +177,9 @@ def test_a_kernel_that_another_scenario_needs_is_not_taken_for_this_ones(monkeyp
 
 
 IMPATIENT = """
-import sys
+import signal, sys
 from baseload.cli import main, progress
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs ignore it
 progress.SHORT_S = progress.LINE_EVERY_S = 0.0
 sys.argv = ["baseload", "simulate", *sys.argv[1:]]
 main()
@@ -205,9 +206,10 @@ def test_ctrl_c_leaves_nothing_that_looks_whole(path, tmp_path, more):
 
 
 STUCK = """
-import sys, threading
+import signal, sys, threading
 import simulator.run
 from baseload.cli import main
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 def compiles_for_ever(*_, **__):
     print("compiling", file=sys.stderr, flush=True)

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from baseload.report.data import Series
 
 _MOST_BARS = 130
+_FILLED = 0.88
+"""Of a size's place on the axis."""
 _EVERY_SIZE = 16
 """Up to so many items, the axis names every size."""
 
@@ -28,10 +30,11 @@ def draw(series: Sequence[Series]) -> Drawn:
     colour = colours(services, SERVICE_COLOURS)
     facets = Facets([each.label for each in series], [210], x_title="items in a batch", hover="closest")
     for column, each in enumerate(series):
-        for name in each.services:
+        for place, name in enumerate(each.services):
             sizes = {int(size): count for size, count in each.totals["services"][name]["batch_sizes"].items()}
             if sizes:
-                facets.add(_bars(sizes, name, colour[name]), 0, column)
+                bars = _bars(sizes, name, colour[name], place / len(each.services), 1 / len(each.services))
+                facets.add(bars, 0, column)
     facets.y(0, "share of batches", ticksuffix=" %", rangemode="tozero")
     largest = max([1, *(int(n) for each in series for name in each.services
                         for n in each.totals["services"][name]["batch_sizes"])])  # fmt: skip
@@ -41,12 +44,15 @@ def draw(series: Sequence[Series]) -> Drawn:
         heading="Batch sizes",
         takeaways=tuple(_takeaway(each, len(series) > 1) for each in series),
         note="Batches begun after the warm-up.",
-        figure=facets.figure(barmode="group", bargap=0.12),
+        figure=facets.figure(barmode="overlay"),
     )
 
 
-def _bars(sizes: dict[int, float], name: str, colour: str) -> dict[str, object]:
-    """Bars of one size each, or of several where there would be too many."""
+def _bars(sizes: dict[int, float], name: str, colour: str, left: float, share: float) -> dict[str, object]:
+    """Bars of one size each, or of several where there would be too many.
+
+    They take a `share` of their size's place on the axis, from `left` on: 0 is its beginning, 1 its end.
+    """
     largest = max(sizes)
     step = -(-largest // _MOST_BARS)
     counts = np.zeros(-(-largest // step))
@@ -54,7 +60,8 @@ def _bars(sizes: dict[int, float], name: str, colour: str) -> dict[str, object]:
         counts[(size - 1) // step] += count
     first = np.arange(len(counts)) * step + 1
     return {
-        "type": "bar", "name": name, "x": numbers(first + (step - 1) / 2, 6), "width": step * 0.88,
+        "type": "bar", "name": name, "x": numbers(first + (step - 1) / 2, 6),
+        "offset": step * _FILLED * (left - 0.5), "width": step * _FILLED * share,
         "y": numbers(counts / counts.sum() * 100), "marker": {"color": colour},
         "customdata": [f"{low}" if step == 1 else f"{low} to {low + step - 1}" for low in first.tolist()],
         "hovertemplate": f"{name}, %{{customdata}} items: %{{y:.3~g}} %<extra></extra>",
