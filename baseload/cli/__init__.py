@@ -22,6 +22,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
         "Turn logs, counts or Prometheus queries into a traffic trace.",
     ),
     "loadtest": ("baseload.cli.loadtest", "Send a scenario's traffic to a real system and measure it."),
+    "verify": ("baseload.cli.verify", "Hold a load test against its prediction."),
     "cluster": ("baseload.cli.cluster", "Run a local Kubernetes with nodes that can die."),
     "stack": ("baseload.cli.stack", "Serve a scenario for real, on a Kubernetes cluster."),
     "catalogue": ("baseload.cli.catalogue", "List instance types and prices."),

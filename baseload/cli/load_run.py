@@ -22,6 +22,7 @@ from serving_ref.loadtest.measured import measured
 from serving_ref.loadtest.request_table import FILE as REQUESTS
 from serving_ref.loadtest.request_table import write_requests
 from serving_ref.loadtest.schedule import Schedule, SentClass, Settings
+from serving_ref.loadtest.service_metrics import ServiceWatch
 from serving_ref.loadtest.target import Target, model_inputs, probe
 from serving_ref.loadtest.validity import Limits, conduct
 from serving_ref.loadtest.wire import Writer
@@ -57,6 +58,8 @@ class Load:
     prediction: Prediction
     schedule: Schedule
     settings: Settings
+    metrics: tuple[str, ...]
+    """Addresses of the services' metrics."""
     limits: Limits
 
 
@@ -69,6 +72,7 @@ def prepare(
     max_in_flight: int,
     connections: int,
     cpu: int | None,
+    metrics: tuple[str, ...],
     limits: Limits,
 ) -> Load:
     """Draw the schedule, predict what will be measured, and see that the target takes a request of each class.
@@ -103,7 +107,9 @@ def prepare(
     for each in settings.classes:
         probe(target, each.name, Writer(settings, each).request("probe", 0, -1, 1, 0.0))
     prediction = predict(loaded, seed, price_of)
-    return Load(loaded, seed, target, price_of, prediction, Schedule(**vars(demand)), settings, limits)
+    return Load(
+        loaded, seed, target, price_of, prediction, Schedule(**vars(demand)), settings, metrics, limits
+    )
 
 
 def make(
@@ -117,11 +123,11 @@ def make(
     with _working_folder(directory) as folder:
         prediction = folder / FILE
         _write_through(prediction, load.prediction.text)
-        with CpuWatch(watched) as watch:
+        with CpuWatch(watched) as watch, ServiceWatch(load.metrics) as services:
             sent = send(folder, load.schedule, load.settings, watch, on_progress)
         warmup_ns, end_ns = nanoseconds(load.loaded.scenario.run.warmup), load.settings.duration_ns
         cpu = watch.use(sent.start_ns + warmup_ns, sent.start_ns + end_ns)
-        common = _run(load, sent, cpu)
+        common = _run(load, sent, cpu, services)
         if directory is None:
             return run_document(**common)
         write_requests(folder / REQUESTS, load.loaded.scenario, load.seed, load.schedule, sent.recorded)
@@ -131,12 +137,12 @@ def make(
         ).document
 
 
-def _run(load: Load, sent: Sent, cpu: CpuUse | None) -> dict[str, Any]:
+def _run(load: Load, sent: Sent, cpu: CpuUse | None, services: ServiceWatch) -> dict[str, Any]:
     """What `write_run` and `run_document` take."""
     scenario = load.loaded.scenario
     start = datetime(1970, 1, 1, tzinfo=UTC) + timedelta(microseconds=sent.start_unix_ns // 1000)
     as_run = scenario.model_copy(update={"run": scenario.run.model_copy(update={"start": start})})
-    record = _record(load, sent)
+    record = _record(load, sent, services)
     return {
         "scenario": as_run,
         "digest": load.loaded.digest,
@@ -161,19 +167,20 @@ def _run(load: Load, sent: Sent, cpu: CpuUse | None) -> dict[str, Any]:
     }
 
 
-def _record(load: Load, sent: Sent) -> SeedRecord:
+def _record(load: Load, sent: Sent, services: ServiceWatch) -> SeedRecord:
     """The prediction's record, with all that was measured put in the place of what was predicted. What stays is the
     fleet and its cost: instances are those that the scenario says."""
     predicted, scenario = load.prediction.record, load.loaded.scenario
     client = measured(
         scenario, load.schedule, sent.recorded, predicted.edges_ns, predicted.histogram_edges_ns
     )
+    inside = services.figures(scenario, sent.start_ns, predicted.edges_ns, nanoseconds(scenario.run.warmup))
     return replace(
         predicted,
-        **{name: getattr(client, name) for name in vars(client)},
+        **vars(client),
+        **vars(inside),
         path="open loop",
         path_reason=None,
-        unseen_services=frozenset(range(len(scenario.services))),
         unseen_cache=not sent.names_outcomes,
     )
 

@@ -59,6 +59,10 @@ class WatchedProcess(click.ParamType[tuple[str, int]]):
     help="Also measure the CPU use of this process; repeatable.",
 )
 @click.option(
+    "--metrics", multiple=True, metavar="URL",
+    help="Also read batches and utilisation here: metrics of a model server, or /federate of a Prometheus; repeatable.",
+)  # fmt: skip
+@click.option(
     "--max-lag", type=DURATION, default="5ms", show_default=True, metavar="TIME",
     help="Largest p99 of the schedule lag of a run that counts.",
 )  # fmt: skip
@@ -85,6 +89,7 @@ def command(
     connections: int,
     cpu: int | None,
     watch: tuple[tuple[str, int], ...],
+    metrics: tuple[str, ...],
     max_lag: float,
     max_cpu: float,
     as_json: bool,
@@ -126,7 +131,7 @@ def command(
 
     load = prepare(
         loaded, loaded.scenario.run.seed if seed is None else seed, target, price_of,
-        max_in_flight=max_in_flight, connections=connections, cpu=cpu, limits=Limits(max_lag, max_cpu),
+        max_in_flight=max_in_flight, connections=connections, cpu=cpu, metrics=metrics, limits=Limits(max_lag, max_cpu),
     )  # fmt: skip
     if not quiet:
         click.echo(

@@ -26,9 +26,14 @@ _FORMATS: dict[Unit, Callable[[float | None], str]] = {
 }
 
 
-def show(value: float | None, row: Row) -> str:
+def in_unit(value: float | None, unit: Unit) -> str:
     """A figure in its unit."""
-    return _FORMATS[row.unit](value)
+    return _FORMATS[unit](value)
+
+
+def show(value: float | None, row: Row) -> str:
+    """A figure of a comparison's row."""
+    return in_unit(value, row.unit)
 
 
 def show_change(change: Change | None, row: Row) -> str:

@@ -47,9 +47,12 @@ class Server:
     """Serves in a thread of its own while the `with` block runs."""
 
     def __init__(
-        self, behave: Callable[[Seen], Answer] = lambda _: WELL, *, get: Answer = Answer(404)
+        self,
+        behave: Callable[[Seen], Answer] = lambda _: WELL,
+        *,
+        get: Callable[[Seen], Answer] = lambda _: Answer(404),
     ) -> None:
-        """`get` is the answer to GET requests."""
+        """`get` answers GET requests."""
         self._behave, self._get = behave, get
         self.seen: list[Seen] = []
         self.connections = 0
@@ -122,7 +125,7 @@ class _Protocol(asyncio.Protocol):
             method, path, _ = head[0].split()
             seen = Seen(time.monotonic_ns(), method, path, headers, body)
             self.server.seen.append(seen)
-            answer = self.server._get if method == "GET" else self.server._behave(seen)
+            answer = (self.server._get if method == "GET" else self.server._behave)(seen)
             asyncio.get_running_loop().call_later(answer.after_s, self.answer, answer)
 
     def answer(self, answer: Answer) -> None:

@@ -131,13 +131,13 @@ def test_inputs_are_asked_from_the_target():
     metadata = (
         b'{"name": "m", "inputs": [{"name": "x", "datatype": "INT32", "shape": [-1, 2048]}], "outputs": []}'
     )
-    with Server(get=Answer(body=metadata)) as server:
+    with Server(get=lambda _: Answer(body=metadata)) as server:
         assert model_inputs(parse_target(server.url), "main") == (Tensor("x", "INT32", (-1, 2048)),)
         assert server.seen[0].path == "/v2/models/main"
-    with Server(get=Answer(404)) as server:
+    with Server(get=lambda _: Answer(404)) as server:
         assert model_inputs(parse_target(server.url), "main") == ANY_INPUT
     with (
-        Server(get=Answer(body=b"[]")) as server,
+        Server(get=lambda _: Answer(body=b"[]")) as server,
         pytest.raises(EnvironmentProblem, match="expected model metadata of the Open Inference Protocol"),
     ):
         model_inputs(parse_target(server.url), "main")

@@ -1,0 +1,195 @@
+"""What the services say of themselves while a load test runs: batches, queues and busy time, from their metrics.
+
+Metrics are read in Prometheus' text format, from each model server (and the gateway) or from all of them at once
+through a Prometheus server's `/federate`. Their label `service` says whose they are. Counters are taken as Prometheus
+takes them: a value that has fallen began again at 0.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+import urllib.error
+import urllib.request
+from collections import defaultdict
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+from prometheus_client.parser import text_string_to_metric_families
+
+from scenarios.errors import EnvironmentProblem
+from scenarios.units import NANOSECONDS_PER_SECOND
+from simulator.results.recorded import SERVICE_COUNTERS, SERVICE_GAUGES
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from types import TracebackType
+
+    from numpy.typing import NDArray
+
+    from scenarios.schema import Scenario
+
+EVERY_S = 1.0
+TIMEOUT_S = 5.0
+_SERVER = "baseload_model_server_"
+_COUNTERS = {
+    f"{_SERVER}batch_items_count": ("batches", 1),
+    f"{_SERVER}batch_requests_total": ("batch_requests", 1),
+    f"{_SERVER}batch_items_sum": ("batch_items", 1),
+    f"{_SERVER}busy_seconds_total": ("busy_ns", NANOSECONDS_PER_SECOND),
+    f"{_SERVER}queue_wait_seconds_sum": ("queue_wait_ns", NANOSECONDS_PER_SECOND),
+    "baseload_gateway_breaker_opened_total": ("breaker_opened", 1),
+}
+"""Name of a counter → ours, and what to multiply it by."""
+_REQUESTS, _BUCKETS = f"{_SERVER}requests_total", f"{_SERVER}batch_items_bucket"
+_GAUGES = {f"{_SERVER}queue_depth": "queued", f"{_SERVER}in_service": "in_service"}
+_READY, _INSTANCES = f"{_SERVER}ready", f"{_SERVER}instances"
+
+
+@dataclass(frozen=True, eq=False)
+class ServiceFigures:
+    """The services' part of a `SeedRecord`; the fields are its own."""
+
+    service_counters: NDArray[np.int64]
+    slot_ns: NDArray[np.int64]
+    service_gauges: NDArray[np.int64]
+    batch_sizes: NDArray[np.int64]
+    unseen_services: frozenset[int]
+
+
+@dataclass(frozen=True, slots=True)
+class _Reading:
+    at_ns: int
+    counters: dict[tuple[str, str], float]
+    """Grown since the watch began, by service and our name."""
+    gauges: dict[tuple[str, str], float]
+    sizes: dict[tuple[str, float], float]
+    """Batches up to a size, by service and size; cumulative over sizes, as buckets are."""
+
+
+class ServiceWatch:
+    """Reads the metrics once a second in a thread of its own, while the `with` block runs."""
+
+    def __init__(self, urls: Sequence[str]) -> None:
+        self._urls = tuple(urls)
+        self._last: dict[tuple[str, ...], float] = {}
+        self._grown: dict[tuple[str, str], float] = defaultdict(float)
+        self._sizes: dict[tuple[str, float], float] = defaultdict(float)
+        self._readings: list[_Reading] = []
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._watch, daemon=True)
+
+    def __enter__(self) -> ServiceWatch:
+        """Raises EnvironmentProblem where an address does not give metrics."""
+        if self._urls:
+            self._read(first=True)
+            self._thread.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._stop.set()
+        if self._thread.ident is not None:
+            self._thread.join()
+            self._read(first=False)
+
+    def figures(
+        self, scenario: Scenario, start_ns: int, edges_ns: NDArray[np.int64], warmup_ns: int
+    ) -> ServiceFigures:
+        """Figures at the edges of a timeline that began at a time of `time.monotonic_ns()`.
+
+        Between two readings counters grow evenly; a gauge holds until the next one.
+        """
+        names = [each.name for each in scenario.services]
+        edges, services = len(edges_ns), len(names)
+        counters = np.zeros((edges, services, len(SERVICE_COUNTERS)), np.int64)
+        gauges = np.zeros((edges, services, len(SERVICE_GAUGES)), np.int64)
+        slot_ns = np.zeros((edges, services), np.int64)
+        largest = max(each.batching.max_batch_size for each in scenario.services)
+        sizes = np.zeros((services, largest + 1), np.int64)
+        at_ns = np.array([each.at_ns - start_ns for each in self._readings])
+        seen = {service for each in self._readings for service, _ in each.gauges}
+        for place, service in enumerate(names):
+            if service not in seen:
+                continue
+            for column, name in enumerate(SERVICE_COUNTERS):
+                grown = [each.counters.get((service, name), 0.0) for each in self._readings]
+                at_edges = np.interp(edges_ns, at_ns, grown)
+                counters[:, place, column] = np.rint(at_edges - at_edges[0])
+            latest = np.maximum(np.searchsorted(at_ns, edges_ns, side="right") - 1, 0)
+            for column, name in enumerate(SERVICE_GAUGES):
+                values = np.array([each.gauges.get((service, name), 0.0) for each in self._readings])
+                gauges[:, place, column] = values[latest]
+            slots = gauges[:-1, place, SERVICE_GAUGES.index("batch_slots")]
+            slot_ns[1:, place] = np.cumsum(slots * np.diff(edges_ns))
+            self._count_sizes(sizes[place], service, at_ns, (warmup_ns, int(edges_ns[-1])))
+        unseen = frozenset(place for place, name in enumerate(names) if name not in seen)
+        return ServiceFigures(counters, slot_ns, gauges, sizes, unseen)
+
+    def _count_sizes(
+        self, sizes: NDArray[np.int64], service: str, at_ns: NDArray[np.int64], span_ns: tuple[int, int]
+    ) -> None:
+        """Batches by their size, as far as buckets tell it: each counts as its bucket's upper edge."""
+        edges = sorted({size for each in self._readings for name, size in each.sizes if name == service})
+        below = 0.0
+        for edge in edges:
+            up_to = [each.sizes.get((service, edge), 0.0) for each in self._readings]
+            begin, end = np.interp(span_ns, at_ns, up_to)
+            sizes[int(min(edge, len(sizes) - 1))] += round(end - begin - below)
+            below = end - begin
+
+    def _watch(self) -> None:
+        while not self._stop.wait(EVERY_S):
+            self._read(first=False)
+
+    def _read(self, *, first: bool) -> None:
+        gauges: dict[tuple[str, str], float] = defaultdict(float)
+        for url in self._urls:
+            try:
+                with urllib.request.urlopen(url, timeout=TIMEOUT_S) as answer:
+                    text = answer.read().decode()
+                self._take(url, text, gauges)
+            except (OSError, ValueError) as error:
+                if first:
+                    reason = getattr(error, "reason", None) or error
+                    raise EnvironmentProblem(f"--metrics {url}: {reason}") from None
+        self._readings.append(
+            _Reading(time.monotonic_ns(), dict(self._grown), dict(gauges), dict(self._sizes))
+        )
+
+    def _take(self, url: str, text: str, gauges: dict[tuple[str, str], float]) -> None:
+        slots: dict[tuple[tuple[str, str], ...], dict[str, float]] = defaultdict(dict)
+        for family in text_string_to_metric_families(text):
+            for sample in family.samples:
+                service = sample.labels.get("service")
+                if service is None:
+                    continue
+                labels = tuple(sorted(sample.labels.items()))
+                if sample.name in _COUNTERS:
+                    name, times = _COUNTERS[sample.name]
+                    self._grown[service, name] += times * self._growth(url, sample.name, labels, sample.value)
+                elif sample.name == _REQUESTS and sample.labels.get("outcome") == "timeout":
+                    grown = self._growth(url, sample.name, labels, sample.value)
+                    self._grown[service, "expired"] += grown
+                elif sample.name == _BUCKETS:
+                    grown = self._growth(url, sample.name, labels, sample.value)
+                    self._sizes[service, float(sample.labels["le"])] += grown
+                elif sample.name in _GAUGES:
+                    gauges[service, _GAUGES[sample.name]] += sample.value
+                elif sample.name in (_READY, _INSTANCES):
+                    slots[labels][sample.name] = sample.value
+        for labels, each in slots.items():
+            service = dict(labels)["service"]
+            gauges[service, "ready_replicas"] += each.get(_READY, 0.0)
+            gauges[service, "batch_slots"] += each.get(_READY, 0.0) * each.get(_INSTANCES, 1.0)
+
+    def _growth(self, url: str, name: str, labels: tuple[tuple[str, str], ...], value: float) -> float:
+        """How much a counter has grown since the last reading; nothing at the first."""
+        series = (url, name, *(part for pair in labels for part in pair))
+        before = self._last.get(series)
+        self._last[series] = value
+        if before is None:
+            return value if self._readings else 0.0
+        return value - before if value >= before else value

@@ -1,0 +1,156 @@
+"""How far a prediction is from a measurement, figure by figure, and whether that is near enough.
+
+Both are `run.json` documents. A figure that one of them does not have (a load test that did not look into its services
+knows no batches) is left out, and said to be. A percentile that too many failures made infinite in both agrees.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import TYPE_CHECKING, Any
+
+from simulator.results.compare import Unit
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from simulator.results.trees import Tree
+
+
+class Verdict(StrEnum):
+    """What is found of one figure."""
+
+    WITHIN = "within"
+    BEYOND = "beyond"
+    UNKNOWN = "unknown"
+    """One of the two does not have it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Tolerance:
+    """How far a measurement may be from its prediction: so much, or such a share of the prediction, whichever is
+    more."""
+
+    absolute: float
+    relative: float
+
+
+TOLERANCES: dict[str, Tolerance] = {
+    "attainment": Tolerance(0.01, 0.0),
+    "throughput": Tolerance(0.0, 0.02),
+    "failed": Tolerance(0.01, 0.0),
+    "p50": Tolerance(0.002, 0.1),
+    "p95": Tolerance(0.003, 0.15),
+    "p99": Tolerance(0.005, 0.2),
+    "hit-ratio": Tolerance(0.02, 0.0),
+    "items-a-batch": Tolerance(0.0, 0.1),
+    "utilisation": Tolerance(0.05, 0.0),
+    "cost": Tolerance(0.0, 0.02),
+}
+"""By kind of figure. Shares are in shares of 1, latencies in seconds. The absolute part of a latency is what a network
+and a clock of milliseconds add where the prediction is of a few milliseconds."""
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One figure of both."""
+
+    section: str
+    """A class, a service, an SLO, or the whole."""
+    kind: str
+    """A key of `TOLERANCES`."""
+    unit: Unit
+    predicted: float | None
+    measured: float | None
+    allowed: float
+    """How far apart they may be."""
+    verdict: Verdict
+
+    @property
+    def error(self) -> float | None:
+        """Measured less predicted; None where one is missing."""
+        if self.predicted is None or self.measured is None:
+            return None
+        return self.measured - self.predicted
+
+
+@dataclass(frozen=True, slots=True)
+class Agreement:
+    """What `baseload verify` finds."""
+
+    findings: tuple[Finding, ...]
+    slos: dict[str, tuple[bool, bool]]
+    """By SLO: kept as predicted, kept as measured."""
+    objections: tuple[str, ...]
+    """Why the measurement does not count."""
+
+    @property
+    def holds(self) -> bool:
+        """Whether the measurement counts, and every figure that both have is within its tolerance."""
+        return (
+            not self.objections and not self.beyond and all(one == other for one, other in self.slos.values())
+        )
+
+    @property
+    def beyond(self) -> list[Finding]:
+        """Figures outside their tolerance."""
+        return [each for each in self.findings if each.verdict is Verdict.BEYOND]
+
+
+def agreement(predicted: Tree, measured: Tree, tolerances: Mapping[str, Tolerance] = TOLERANCES) -> Agreement:
+    """Hold a measurement against its prediction: two `run.json` documents of one scenario."""
+    findings = []
+    for section, kind, unit, path in _figures(predicted["totals"]):
+        before, after = (_at(document["totals"], path) for document in (predicted, measured))
+        tolerance = tolerances[kind]
+        allowed = max(tolerance.absolute, tolerance.relative * abs(before or 0.0))
+        findings.append(Finding(section, kind, unit, before, after, allowed, _judge(before, after, allowed)))
+    return Agreement(
+        findings=tuple(findings),
+        slos={
+            name: (slo["kept"], measured["slos"][name]["kept"])
+            for name, slo in predicted["slos"].items()
+            if name in measured["slos"]
+        },
+        objections=tuple(measured.get("load_test", {}).get("invalid_because", [])),
+    )
+
+
+def _judge(predicted: float | None, measured: float | None, allowed: float) -> Verdict:
+    if predicted is None or measured is None:
+        return Verdict.UNKNOWN
+    return Verdict.WITHIN if abs(measured - predicted) <= allowed else Verdict.BEYOND
+
+
+def _figures(totals: Tree) -> Iterator[tuple[str, str, Unit, tuple[str, ...]]]:
+    """Section, kind, unit and path of every figure."""
+    for name in totals["slos"]:
+        yield f"SLO {name}", "attainment", Unit.SHARE, ("slos", name, "attainment")
+    for name in totals["classes"]:
+        where = ("classes", name)
+        yield name, "throughput", Unit.RATE, (*where, "answered_per_s")
+        yield name, "failed", Unit.SHARE, (*where, "failed_ratio")
+        for level in ("p50", "p95", "p99"):
+            yield name, level, Unit.SECONDS, (*where, "latency_s", level)
+        yield name, "hit-ratio", Unit.SHARE, (*where, "hit_ratio")
+    for name in totals["services"]:
+        yield f"service {name}", "items-a-batch", Unit.NUMBER, ("services", name, "batch_items_mean")
+        yield f"service {name}", "utilisation", Unit.SHARE, ("services", name, "utilisation")
+    yield "cost", "cost", Unit.USD, ("costs", "billed_usd")
+
+
+def _at(totals: Tree, path: tuple[str, ...]) -> float | None:
+    """The figure at a path; two that `run.json` does not hold are made from those that it does."""
+    *parents, leaf = path
+    node: Any = totals
+    for key in parents:
+        node = node.get(key)
+        if node is None:
+            return None
+    if leaf == "answered_per_s":
+        return float(node["answered"]) / float(totals["measured_s"])
+    if leaf == "failed_ratio":
+        return None if node["answered_ratio"] is None else 1.0 - float(node["answered_ratio"])
+    value = node.get(leaf)
+    return None if value is None else float(value)
