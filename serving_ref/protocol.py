@@ -1,6 +1,7 @@
 """What client, gateway and model server say to each other beside the Open Inference Protocol v2 (REST).
 
     POST /v2/models/{route}/infer     client → gateway: a scenario's route is the public name of a model
+    GET /v2/models/{route}            client → gateway: what its first service's model takes and gives
     POST /v2/models/{model}/infer     gateway → model server (ours, Triton, KServe)
 
 The body is the protocol's inference request (https://github.com/kserve/open-inference-protocol,
@@ -20,7 +21,8 @@ KEY = "baseload-key"
 """Request: what is asked for, up to 200 printable ASCII characters. Cache and coalescing work on it; a request without
 one asks for something new."""
 DIFFICULTY = "baseload-difficulty"
-"""Request: from 0 to 1. Routes with `split: difficulty` send it to its tier. Without it: 1, the last tier."""
+"""Request, on both hops: from 0 to 1. Routes with `split: difficulty` send it to its tier (without it: 1, the last),
+and a synthetic model is so much unsure of its answer, for routes with `split: cascade`."""
 TIMEOUT_MS = "baseload-timeout-ms"
 """Request, on both hops: milliseconds (a decimal fraction is allowed) that the sender will still wait. The gateway
 passes on what is left of them. Without it: the timeout of the class."""
@@ -77,4 +79,15 @@ def timeout_ms(value: bytes) -> float:
         found = -1.0
     if not 0 < found <= 1e9:
         raise InvalidRequest(f"{TIMEOUT_MS}: expected milliseconds above 0")
+    return found
+
+
+def difficulty(value: bytes) -> float:
+    """Return the number of a DIFFICULTY header. Raises InvalidRequest."""
+    try:
+        found = float(value)
+    except ValueError:
+        found = -1.0
+    if not 0 <= found <= 1:
+        raise InvalidRequest(f"{DIFFICULTY}: expected a number from 0 to 1")
     return found

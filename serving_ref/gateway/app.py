@@ -80,9 +80,22 @@ class Gateway:
                 await self._infer(path[len(_MODELS) : -len(_INFER)], scope, receive, send)
             finally:
                 self.in_flight -= 1
+        elif scope["method"] == "GET" and path.startswith(_MODELS):
+            status, body = await self._metadata(path[len(_MODELS) :])
+            await asgi.respond(send, status, body, [asgi.JSON])
         else:
             status, body, kind = self._other(scope["method"], path)
             await asgi.respond(send, status, body, [kind])
+
+    async def _metadata(self, name: str) -> tuple[int, bytes]:
+        """What a route takes and gives: its first service's model, under the route's name."""
+        route = self.routes.get(name)
+        if route is None:
+            return 404, asgi.error_body(f"there is no route {name}")
+        document = await route.targets[0].metadata()
+        if document is None:
+            return 503, asgi.error_body("no replica of the service is ready")
+        return 200, orjson.dumps(document | {"name": name})
 
     async def _infer(self, name: str, scope: asgi.Scope, receive: asgi.Receive, send: asgi.Send) -> None:
         begun_ns = time.monotonic_ns()
@@ -151,11 +164,12 @@ class Gateway:
             deadline_ns = begun_ns + round(served.timeout * 1e9)
         else:
             deadline_ns = NEVER
+        difficulty = headers.get(_DIFFICULTY)
         return Request(
             body=body,
             ident=document.get("id"),
             key=_key(headers.get(_KEY)),
-            difficulty=_difficulty(headers.get(_DIFFICULTY)),
+            difficulty=None if difficulty is None else protocol.difficulty(difficulty),
             priority=served.priority if served else 0,
             deadline_ns=deadline_ns,
         )
@@ -192,13 +206,3 @@ def _key(value: bytes | None) -> str | None:
             f"{protocol.KEY}: expected 1 to {_MAX_KEY} printable ASCII characters, no spaces"
         )
     return value.decode("ascii")
-
-
-def _difficulty(value: bytes | None) -> float:
-    try:
-        found = 1.0 if value is None else float(value)
-    except ValueError:
-        found = -1.0
-    if not 0 <= found <= 1:
-        raise InvalidRequest(f"{protocol.DIFFICULTY}: expected a number from 0 to 1")
-    return found

@@ -40,7 +40,7 @@ class Request:
     body: bytes
     ident: str | None
     key: str | None
-    difficulty: float
+    difficulty: float | None
     priority: int
     deadline_ns: int
 
@@ -142,7 +142,9 @@ class RouteHandler:
         waiter.set_result(_refusal(Outcome.TIMEOUT, b"the time that the client gave was over"))
 
     def _begin(self, request: Request) -> Flight:
-        flight = Flight(request, Work(request.body, request.priority, request.deadline_ns))
+        flight = Flight(
+            request, Work(request.body, request.priority, request.deadline_ns, request.difficulty)
+        )
         self.outstanding += 1
         if request.key is not None and self.route.coalesce:
             self.under_way[request.key] = flight
@@ -198,7 +200,8 @@ class RouteHandler:
         if len(self.targets) == 1 or self.route.split == "cascade":
             return 0
         if self.route.split == "difficulty":
-            return sum(request.difficulty >= limit for limit in self.limits)
+            difficulty = 1.0 if request.difficulty is None else request.difficulty
+            return sum(difficulty >= limit for limit in self.limits)
         return bisect.bisect_right(
             self.weights, self.dice.random() * self.weights[-1], hi=len(self.weights) - 1
         )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import orjson
 
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from serving_ref.gateway.settings import Upstream
 
 NEVER = 1 << 62
+_METADATA_TIMEOUT_S = 5.0
 
 
 @dataclass(eq=False)
@@ -47,6 +48,7 @@ class Work:
     body: bytes
     priority: int
     deadline_ns: int
+    difficulty: float | None = None
     call: Call | None = None
     """The call under way: a waiter that gives up tells its breaker."""
 
@@ -113,6 +115,20 @@ class Service:
                 self.replicas.leaving(replica)
             return self._judged(response, work.call)
 
+    async def metadata(self) -> dict[str, Any] | None:
+        """Return what a replica says of its model; None where none says anything."""
+        for replica in self.replicas.ready(time.monotonic_ns()):
+            place = (self.settings.model.encode(), replica.host.encode(), replica.port)
+            request = b"GET /v2/models/%b HTTP/1.1\r\nhost: %b:%d\r\n\r\n" % place
+            try:
+                response = await replica.call([request], _METADATA_TIMEOUT_S)
+            except Lost:
+                continue
+            if response.status == 200:
+                document: dict[str, Any] = orjson.loads(response.body)
+                return document
+        return None
+
     def _judged(self, response: Response, call: Call) -> Reply:
         """Read a response, and tell the breaker."""
         status = response.status
@@ -130,19 +146,23 @@ class Service:
 
     def _request(self, replica: Replica, work: Work, now_ns: int) -> tuple[bytes, bytes]:
         """Return head and body of the request: the deadline as what is left of it."""
-        body, timeout = work.body, b""
+        body, more = work.body, b""
         if work.deadline_ns < NEVER:
             left_ms = max((work.deadline_ns - now_ns) / 1e6, 0.001)
-            timeout = b"%b: %.3f\r\n" % (_TIMEOUT_MS, left_ms)
+            more = b"%b: %.3f\r\n" % (_TIMEOUT_MS, left_ms)
+        if work.difficulty is not None:
+            more += b"%b: %.9f\r\n" % (_DIFFICULTY, work.difficulty)
         if self.settings.schedule_parameters:
             body = with_schedule(work, now_ns)
         place = (self.path, replica.host.encode(), replica.port)
         head = b"POST %b HTTP/1.1\r\nhost: %b:%d\r\ncontent-type: application/json\r\n" % place
-        head += b"%b: %d\r\n%bcontent-length: %d\r\n\r\n" % (_PRIORITY, work.priority, timeout, len(body))
+        head += b"%b: %d\r\n%bcontent-length: %d\r\n\r\n" % (_PRIORITY, work.priority, more, len(body))
         return head, body
 
 
-_TIMEOUT_MS, _PRIORITY = protocol.TIMEOUT_MS.encode(), protocol.PRIORITY.encode()
+_TIMEOUT_MS, _PRIORITY, _DIFFICULTY = (
+    name.encode() for name in (protocol.TIMEOUT_MS, protocol.PRIORITY, protocol.DIFFICULTY)
+)
 _MEANING = {200: Outcome.MODEL, 503: Outcome.QUEUE_FULL, 504: Outcome.TIMEOUT}
 """Status of a model server → what it means here. Triton answers 503 when its queue is full, as ours does."""
 

@@ -25,8 +25,8 @@ if TYPE_CHECKING:
     from serving_ref.model_server.settings import ModelServerSettings
 
 SERVER = {"name": "baseload-model-server", "version": "2", "extensions": []}
-_TIMEOUT_MS, _PRIORITY, _OUTCOME = (
-    name.encode() for name in (protocol.TIMEOUT_MS, protocol.PRIORITY, protocol.OUTCOME)
+_TIMEOUT_MS, _PRIORITY, _DIFFICULTY, _OUTCOME = (
+    name.encode() for name in (protocol.TIMEOUT_MS, protocol.PRIORITY, protocol.DIFFICULTY, protocol.OUTCOME)
 )
 _NS_PER_MS = 1_000_000
 
@@ -143,7 +143,9 @@ class ModelServer:
             raise Closed
         if items > self.rule.max_items:
             raise InvalidRequest(f"expected at most {self.rule.max_items} items, got {items}")
-        inputs = input_tensors(request, self.model.inputs)
+        stated = headers.get(_DIFFICULTY)
+        difficulty = None if stated is None else protocol.difficulty(stated)
+        inputs = self.model.prepared(input_tensors(request, self.model.inputs), difficulty)
         outputs = await self.batcher.infer(inputs, items, _priority(headers), _deadline_ns(headers))
         wanted = request.get("outputs")
         if wanted is not None:

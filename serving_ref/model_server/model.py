@@ -33,6 +33,9 @@ class Model(Protocol):
     inputs: tuple[TensorSpec, ...]
     outputs: tuple[TensorSpec, ...]
 
+    def prepared(self, inputs: Tensors, difficulty: float | None) -> Tensors:
+        """Return a request's inputs with what the model wants to know beside them."""
+
     def infer(self, inputs: Tensors) -> Tensors:
         """Return the outputs of a batch, in the order of its items."""
 
@@ -52,13 +55,18 @@ class Synthetic:
         self.lock = threading.Lock()
         time.sleep(delay_s(settings.load, self.dice) + delay_s(settings.warm_up, self.dice))
 
+    def prepared(self, inputs: Tensors, difficulty: float | None) -> Tensors:
+        """Add the difficulty that the client states; x stands for it where it states none."""
+        x = inputs["x"]
+        return {"x": x, "difficulty": x if difficulty is None else np.full_like(x, difficulty)}
+
     def infer(self, inputs: Tensors) -> Tensors:
-        """Wait, and say how hard it was."""
+        """Wait, and say how sure it is."""
         begun = time.monotonic()
         x = inputs["x"]
         with self.lock:
             wanted_s = self.dice.choice(self.values_s[len(x) - 1]) * noise_factor(self.noise, self.dice)
-        outputs = {"y": x, "confidence": np.clip(1 - x, 0, 1, dtype=np.float32)}
+        outputs = {"y": x, "confidence": np.clip(1 - inputs["difficulty"], 0, 1, dtype=np.float32)}
         time.sleep(max(begun + wanted_s - time.monotonic(), 0))
         return outputs
 

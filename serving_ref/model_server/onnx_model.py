@@ -46,6 +46,10 @@ class OnnxRuntime:
         self.names = [spec.name for spec in outputs]
         self.outputs = (*outputs, TensorSpec("confidence", "FP32", (1,)))
 
+    def prepared(self, inputs: Tensors, difficulty: float | None) -> Tensors:  # noqa: ARG002 - the protocol's
+        """Return the inputs: a real model sees for itself how hard they are."""
+        return inputs
+
     def infer(self, inputs: Tensors) -> Tensors:
         """Run a batch."""
         found = dict(zip(self.names, self.session.run(self.names, inputs), strict=True))

@@ -34,7 +34,8 @@ class OnnxModel(Section):
 class SyntheticModel(Section):
     """A model that waits as long as a real one would compute, and costs no CPU.
 
-    Input `x`, FP32 [items, 1]: difficulty from 0 to 1. Outputs `y` = x, `confidence` = 1 - x.
+    Input `x`, FP32 [items, 1]. Outputs `y` = x, and `confidence` = 1 - the difficulty that the request's header states,
+    or 1 - x where it states none.
     """
 
     latency: BatchLatency

@@ -70,13 +70,15 @@ def test_without_another_replica_the_request_is_lost_then_refused_then_served_ag
 
 
 def test_a_drained_model_server_costs_no_request(servers):
-    replicas = [servers.model_server("20ms", instances=4, drain={"notice": "300ms"}) for _ in range(2)]
-    gateway = servers.gateway(replicas)
+    """Its answers say that it leaves, so the gateway is gone from it before the door is closed."""
+    replicas = [servers.model_server("20ms", instances=4, drain={"notice": "1s"}) for _ in range(2)]
+    gateway = servers.gateway(services=[upstream("ranker", replicas, eject="60s")])
     with Traffic(lambda _: gateway.infer("main", BODY)) as traffic:
         traffic.wait_for(40)
         assert replicas[0].stop() == 0
         traffic.wait_for(40)
     assert outcomes(traffic.answers) == {"model": traffic.asked}
+    assert gateway.metric("baseload_gateway_redispatched_total") == 0
     counted_as_seen(gateway, traffic)
 
 

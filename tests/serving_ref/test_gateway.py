@@ -72,6 +72,13 @@ def test_a_request_goes_to_the_model_and_comes_back(plain):
     assert answer.output() == [0.25]
 
 
+def test_a_route_shows_what_its_model_takes(plain):
+    metadata = plain.request("GET", "/v2/models/main").document
+    assert metadata["name"] == "main"
+    assert metadata["inputs"] == [{"name": "x", "datatype": "FP32", "shape": [-1, 1]}]
+    assert plain.request("GET", "/v2/models/other").status == 404
+
+
 @pytest.mark.parametrize(
     ("path", "body", "headers", "status"),
     [
@@ -219,6 +226,11 @@ def test_a_cascade_goes_on_where_the_small_model_is_not_sure(servers, replica):
     tiers = [gateway.infer("main", infer_body(x)).headers["baseload-service"] for x in (0, 0.5, 0.75, 1)]
     assert tiers == ["small", "small", "large", "large"]
     assert gateway.metric("baseload_gateway_escalated_total") == 2
+    stated = [
+        gateway.infer("main", infer_body(0.9), baseload_difficulty=each).headers["baseload-service"]
+        for each in ("0.74", "0.75")
+    ]
+    assert stated == ["small", "large"]
 
 
 def test_a_canary_gets_its_share(servers, replica):

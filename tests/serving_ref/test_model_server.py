@@ -133,12 +133,16 @@ def test_high_priority_overtakes(servers):
 def test_on_sigterm_it_answers_what_it_has_and_leaves(servers):
     server = servers.model_server(
         "200ms", batching={"max_batch_size": 4}, synthetic={"latency": {"fixed": "200ms", "per_item": "1us"}},
-        drain={"notice": "300ms"},
+        drain={"notice": "3s"},
     )  # fmt: skip
     with Traffic(lambda _: server.infer("m", infer_body(0.5)), clients=8) as traffic:
         traffic.wait_for(8)
         server.process.terminate()
-        wait_until(lambda: not server.is_ready(), "not to be ready")
+        wait_until(
+            lambda: server.request("GET", "/v2/health/ready").status == 503, "not to be ready, but there"
+        )
+        in_the_notice = server.infer("m", infer_body(0.5))
+        assert (in_the_notice.status, in_the_notice.headers["connection"]) == (200, "close")
         assert server.process.wait(30) == 0
     answers = traffic.answers
     # What it took it answered; whoever came later met a closed door.
