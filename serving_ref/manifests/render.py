@@ -22,6 +22,8 @@ PLATFORMS = ("local", "eks-gpu", "triton")
 PORT = 8080
 SERVICE, POOL, ACCELERATOR = "baseload.dev/service", "baseload.dev/pool", "baseload.dev/accelerator"
 PART_OF = {"app.kubernetes.io/part-of": "baseload"}
+POD_SECURITY = {f"pod-security.kubernetes.io/{mode}": "restricted" for mode in ("enforce", "warn")}
+"""Kubernetes' strictest pod security standard: the API server refuses a pod that asks for more."""
 QUEUE_DEPTH = {"ours": "baseload_model_server_queue_depth", "triton": "nv_inference_pending_request_count"}
 """Metric of requests that wait, by server."""
 
@@ -62,7 +64,7 @@ def render(stack: Stack, target: Target, folder: Path) -> None:
     _write(
         unfinished / "services.yaml", *map(headless_service, sorted({s.service for s in stack.replica_sets}))
     )
-    namespace = {"name": target.namespace, "labels": PART_OF}
+    namespace = {"name": target.namespace, "labels": PART_OF | POD_SECURITY}
     _write(unfinished / "namespace.yaml", {"apiVersion": "v1", "kind": "Namespace", "metadata": namespace})
     _write(unfinished / "kustomization.yaml", _root(stack, target))
     unfinished.rename(folder)
