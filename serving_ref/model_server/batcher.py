@@ -69,6 +69,15 @@ class Queue:
     most: int | None
     levels: list[deque[Waiting]] = field(default_factory=lambda: [deque() for _ in range(PRIORITIES)])
     size: int = 0
+    """Requests that wait."""
+    items: int = 0
+    """Items that wait."""
+
+    @property
+    def may_go(self) -> bool:
+        """Whether a batch might be ready now, its delay not being over; False is certain, and costs no walk."""
+        smallest = self.rule.preferred[0] if self.rule.preferred else self.rule.max_items
+        return self.rule.delay_ns == 0 or self.items >= smallest or self.size >= self.rule.max_requests
 
     def join(self, waiting: Waiting, now_ns: int) -> None:
         """Add a request. Raises QueueFull."""
@@ -77,6 +86,7 @@ class Queue:
         waiting.enqueued_ns = now_ns
         self.levels[waiting.priority].append(waiting)
         self.size += 1
+        self.items += waiting.items
 
     def take(self, now_ns: int, expired: list[Waiting]) -> list[Waiting] | int:
         """Return a batch, or when to look again (NEVER: at the next arrival). What has expired goes into a list."""
@@ -90,11 +100,12 @@ class Queue:
         requests = gathering.size(now_ns - oldest_ns)
         if requests == 0:
             return oldest_ns + self.rule.delay_ns
-        self.size -= requests
         batch: list[Waiting] = []
         for level in reversed(self.levels):
             while level and len(batch) < requests:
                 batch.append(level.popleft())
+        self.size -= requests
+        self.items -= sum(waiting.items for waiting in batch)
         return batch
 
     def _walk(self, level: deque[Waiting], gathering: Gathering, now_ns: int, expired: list[Waiting]) -> bool:
@@ -105,6 +116,7 @@ class Queue:
             if self.drop_expired and waiting.deadline_ns <= now_ns:
                 del level[place]
                 self.size -= 1
+                self.items -= waiting.items
                 expired.append(waiting)
             elif gathering.take(waiting.items):
                 place += 1
@@ -123,7 +135,8 @@ class Batcher:
         self.loop = asyncio.get_running_loop()
         self.changed = threading.Condition()
         self.closed = False
-        self.busy = 0
+        self.watched_until_ns = NEVER
+        """When a thread will look at the queue by itself; NEVER: all of them sleep or work."""
         self.threads = [
             threading.Thread(target=self._instance, name=f"instance-{number}", daemon=True)
             for number in range(instances)
@@ -141,7 +154,10 @@ class Batcher:
             if self.closed:
                 raise Closed
             self.queue.join(waiting, time.monotonic_ns())
-            self.changed.notify()
+            if (
+                self.watched_until_ns == NEVER or self.queue.may_go
+            ):  # else whoever watches will see it in time
+                self.changed.notify()
         return await waiting.answer
 
     def close(self) -> None:
@@ -151,7 +167,7 @@ class Batcher:
             left = [waiting for level in self.queue.levels for waiting in level]
             for level in self.queue.levels:
                 level.clear()
-            self.queue.size = 0
+            self.queue.size = self.queue.items = 0
             self.changed.notify_all()
         self._refuse(left, Closed())
 
@@ -166,8 +182,6 @@ class Batcher:
                 self._from_thread(self._deliver, batch, outputs)
             items = sum(waiting.items for waiting in batch)
             self.observer.batch_done(batch, items, begun_ns, time.monotonic_ns())
-            with self.changed:
-                self.busy -= 1
 
     def _next(self) -> list[Waiting] | None:
         """Wait for a batch; None: the server stops."""
@@ -179,11 +193,15 @@ class Batcher:
                 if expired:
                     self._from_thread(self._refuse, expired, Expired())
                 if isinstance(found, list):
-                    self.busy += 1
                     if self.queue.size:
                         self.changed.notify()
                     return found
-                self.changed.wait(None if found == NEVER else (found - now_ns) / NANOSECONDS_PER_SECOND)
+                if found == NEVER or self.watched_until_ns <= found:
+                    self.changed.wait()
+                else:
+                    self.watched_until_ns = found
+                    self.changed.wait((found - now_ns) / NANOSECONDS_PER_SECOND)
+                    self.watched_until_ns = NEVER
         return None
 
     def _run(self, batch: list[Waiting]) -> Tensors:
