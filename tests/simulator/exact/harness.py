@@ -110,7 +110,7 @@ def _play(
 
 
 def _apply(plane: DataPlane, moves: Sequence[Move], exists: Callable[[Move], bool]) -> tuple[Move, ...]:
-    """Apply what can be applied: an idle replica is forgotten when it is drained, and cannot be killed then."""
+    """Apply what can be applied: a drained replica is forgotten some time, and cannot be killed then."""
     added = {move[1] for move in moves if move[0] == "add"}
     made: list[Move] = []
     killed: set[int] = set()

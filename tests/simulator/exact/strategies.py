@@ -97,7 +97,7 @@ def cases(
     grid: bool,
     plain: bool = False,
     unit_ms: int = 0,
-    length: tuple[int, int] = (60, 300),
+    length: tuple[int, int] = (150, 400),
 ) -> Case:
     """A scenario, its files and its fleet; `length` in units."""
     dice = Dice(
@@ -290,7 +290,13 @@ def _request_class(
     }
     if dice.chance(7):
         # Few different values, so that classes share time-outs; never so short that a cache hit is too late.
-        kind["timeout"] = dice.pick(f"{8 * dice.unit_ms}ms", dice.time(2, 30), f"{20 * dice.unit_ms}ms")
+        delays = [
+            each["batching"].get("max_queue_delay", "0ns") for each in services if each["name"] in targets
+        ]
+        due = max(delays, key=lambda delay: int(delay[:-2]))
+        # Or just the delay of a queue, so that batches begin when clients give up.
+        choices = [f"{8 * dice.unit_ms}ms", dice.time(2, 30), f"{20 * dice.unit_ms}ms"]
+        kind["timeout"] = dice.pick(*choices, due if int(due[:-2]) > 2 * dice.unit_ms * MS else choices[0])
     if dice.chance(6):
         kind["retries"] = _retries(dice)
     looks_up = route["coalesce"] or route.get("cache", {"kind": "given"})["kind"] != "given"

@@ -74,9 +74,9 @@ def _rows(dice: Dice, classes: list[dict[str, Any]]) -> str:
     largest = min(dice.largest[name] for name in names)
     # Groups of rows at one time, spread over the run: few draws give many rows.
     lines, now_ns = [",".join(columns)], 0
-    for group in range(dice.number(5, 30)):
+    for group in range(dice.number(10, 40)):
         now_ns += dice.time_ns(0, max(1, dice.length // 20))
-        for member in range(dice.number(1, 4)):
+        for member in range(dice.number(1, 5)):
             mark = 7 * group + 3 * member
             items, name = mark % largest + 1, names[mark % len(names)]
             values = {"time_ns": now_ns, "items": items, "key": f"k{mark % 5}", "class": name}
@@ -86,5 +86,5 @@ def _rows(dice: Dice, classes: list[dict[str, Any]]) -> str:
 
 def _counts(dice: Dice) -> str:
     step_ns = dice.time_ns(1, 15) or 1
-    counts = [dice.number(0, 12) for _ in range(dice.number(2, 15))]
+    counts = [dice.number(0, 12) for _ in range(dice.number(4, 20))]
     return "time_ns,count\n" + "".join(f"{i * step_ns},{count}\n" for i, count in enumerate(counts))
