@@ -95,6 +95,34 @@ def test_requests_share_batches_and_keep_their_own_answers(servers):
     assert server.metric("baseload_model_server_requests_total", outcome="model") == 64
 
 
+@pytest.mark.parametrize(
+    "batching",
+    [
+        {"max_batch_size": 8, "preferred_batch_sizes": [4]},
+        {"max_batch_size": 4},
+        {"max_batch_size": 8, "max_batch_requests": 4},
+    ],
+)
+def test_a_batch_that_may_go_does_not_wait_for_the_delay(servers, batching):
+    """The delay is ten minutes, which no client here waits."""
+    curve = {"latency": {"fixed": "5ms", "per_item": "1us"}}
+    server = servers.model_server(
+        synthetic=curve, batching={"max_queue_delay": "10m", **batching}, instances=2
+    )
+    answers = side_by_side([lambda: server.infer("m", infer_body(0.5))] * 16, 16)
+    assert outcomes(answers) == {"model": 16}
+    assert server.metric("baseload_model_server_batch_items_count") == 4
+
+
+def test_a_batch_that_may_not_go_waits_for_the_delay(servers):
+    curve = {"latency": {"fixed": "5ms", "per_item": "1us"}}
+    server = servers.model_server(synthetic=curve, batching={"max_queue_delay": "300ms", "max_batch_size": 8})
+    answers = side_by_side([lambda: server.infer("m", infer_body(0.5))] * 3, 3)
+    assert outcomes(answers) == {"model": 3}
+    assert max(answer.latency_s for answer in answers) >= 0.3
+    assert server.metric("baseload_model_server_queue_wait_seconds_sum") >= 0.3
+
+
 def test_a_full_queue_refuses_and_says_when_to_come_back(servers):
     server = servers.model_server("300ms", batching={"max_queue_size": 2})
     answers = side_by_side([lambda: server.infer("m", infer_body(0.5))] * 12, 12)
@@ -116,18 +144,13 @@ def test_a_request_whose_time_is_over_is_left_out_where_the_service_says_so(serv
 
 
 def test_high_priority_overtakes(servers):
-    server = servers.model_server("100ms")
-    ended = []
-
-    def call(priority):
-        answer = server.infer("m", infer_body(0.5), baseload_priority=priority)
-        ended.append(priority)
-        return answer
-
-    with Traffic(lambda _: server.infer("m", infer_body(0.5)), clients=1):
-        wait_until(lambda: server.metric("baseload_model_server_in_service") == 1, "a batch in service")
-        side_by_side([lambda p=p: call(p) for p in "00000007"], 8)
-    assert "7" in ended[:2]
+    """Ten wait for one slot of 200 ms; who comes last with priority 7 is in the next batch, or the one after it."""
+    server = servers.model_server("200ms")
+    with Traffic(lambda _: server.infer("m", infer_body(0.5), baseload_priority="0"), clients=10) as low:
+        wait_until(lambda: server.metric("baseload_model_server_queue_depth") >= 8, "a queue")
+        before = len(low.answers)
+        assert server.infer("m", infer_body(0.5), baseload_priority="7").status == 200
+        assert len(low.answers) - before <= 3
 
 
 def test_on_sigterm_it_answers_what_it_has_and_leaves(servers):
