@@ -23,6 +23,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     ),
     "loadtest": ("baseload.cli.loadtest", "Send a scenario's traffic to a real system and measure it."),
     "verify": ("baseload.cli.verify", "Hold a load test against its prediction."),
+    "init": ("baseload.cli.init", "Write a first scenario of a running fleet."),
     "cluster": ("baseload.cli.cluster", "Run a local Kubernetes with nodes that can die."),
     "stack": ("baseload.cli.stack", "Serve a scenario for real, on a Kubernetes cluster."),
     "catalogue": ("baseload.cli.catalogue", "List instance types and prices."),

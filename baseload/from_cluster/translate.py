@@ -1,0 +1,213 @@
+"""From a cluster's objects to a draft of a scenario: a pure function.
+
+A Deployment becomes a service if something scales it (a HorizontalPodAutoscaler, a ScaledObject), it asks for an
+accelerator, or it is Baseload's own model server; if none does, every Deployment becomes one. Its pools are the groups
+of nodes that its node selector and its required node affinity allow.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from typing import TYPE_CHECKING, Any
+
+from baseload.from_cluster.draft import Draft, DraftPool, DraftService
+from baseload.from_cluster.nodes import NodeGroup, node_groups
+from baseload.from_cluster.quantities import gibibytes, quantity
+from baseload.from_cluster.scaling import scaling_notes
+from scenarios.catalogue import load_catalogue
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from baseload.from_cluster.read import ClusterObjects
+    from scenarios.catalogue import InstanceType
+
+    Object = dict[str, Any]
+
+ACCELERATORS = ("nvidia.com/gpu", "aws.amazon.com/neuroncore", "aws.amazon.com/neuron", "amd.com/gpu")
+MODEL_SERVER = ("app.kubernetes.io/name", "model-server")
+UNKNOWN_TYPE = "unknown"
+_NAME = re.compile(r"[^a-z0-9.-]+")
+_MOST_NAME = 63
+
+
+def draft_of(objects: ClusterObjects, context: str) -> Draft:
+    """Translate what was read from a cluster; `context` says which one it was."""
+    groups = node_groups(objects)
+    serving = [each for each in objects.deployments if _serves(each, objects)]
+    chosen = serving or list(objects.deployments)
+    left_out = [
+        f"Deployment {_namespace(each)}/{_name(each)}: nothing scales it, and it asks for no accelerator"
+        for each in objects.deployments
+        if each not in chosen
+    ]
+    names = _unique([_name(each) for each in chosen], [_namespace(each) for each in chosen])
+    services = tuple(_service(each, name, groups, objects) for each, name in zip(chosen, names, strict=True))
+    unread = [f"not read: {each}" for each in objects.unread]
+    return Draft(_plain(context) or "cluster", context, services, (*left_out, *unread))
+
+
+def _serves(deployment: Object, objects: ClusterObjects) -> bool:
+    key, value = MODEL_SERVER
+    return (
+        bool(scaling_notes(deployment, objects, disruptions=False))
+        or any(_request(deployment, name) for name in ACCELERATORS)
+        or deployment["metadata"].get("labels", {}).get(key) == value
+    )
+
+
+def _service(deployment: Object, name: str, groups: list[NodeGroup], objects: ClusterObjects) -> DraftService:
+    replicas = deployment["spec"].get("replicas", 1)
+    selector = _selector(deployment["spec"]["template"]["spec"])
+    pod = deployment["spec"]["template"]["spec"]
+    fitting = _able(
+        deployment, [group for group in groups if group.fits(selector, pod.get("tolerations", []))]
+    )
+    shape = load_catalogue().instance_types_by_name.get(fitting[0].instance_type) if fitting else None
+    per_instance, questions = _replicas_per_instance(deployment, shape)
+    memory = _request(deployment, "memory", "limits") or _request(deployment, "memory")
+    return DraftService(
+        name=name,
+        namespace=_namespace(deployment),
+        pools=_pools(name, fitting, math.ceil(replicas / per_instance), selector),
+        replicas=replicas,
+        replicas_per_instance=per_instance,
+        memory=gibibytes(memory) if memory else None,
+        load_s=_initial_delay_s(deployment),
+        notes=tuple(scaling_notes(deployment, objects)),
+        questions=tuple(questions),
+    )
+
+
+def _able(deployment: Object, groups: list[NodeGroup]) -> list[NodeGroup]:
+    """Of the groups that a Deployment may run on, those with accelerators if it asks for them; without, if there are
+    such, those that have none. What a type has that the catalogue does not know, nobody knows."""
+    types = load_catalogue().instance_types_by_name
+    accelerators = {
+        group: types[group.instance_type].accelerator_count if group.instance_type in types else None
+        for group in groups
+    }
+    if any(_request(deployment, each) for each in ACCELERATORS):
+        return [group for group in groups if accelerators[group] != 0]
+    return [group for group in groups if not accelerators[group]] or groups
+
+
+def _pools(
+    service: str, groups: list[NodeGroup], instances: int, selector: Mapping[str, frozenset[str]]
+) -> tuple[DraftPool, ...]:
+    """A pool for each group that a service may run on; the first one has all of its instances, as far as there are
+    nodes."""
+    if not groups:
+        wanted = ", ".join(f"{key} in {'|'.join(sorted(values))}" for key, values in selector.items())
+        question = f"no nodes were seen that it may run on{f' ({wanted})' if wanted else ''}"
+        return (
+            DraftPool(f"{service}-nodes", UNKNOWN_TYPE, "on-demand", None, instances, False, (question,)),
+        )
+    pools = []
+    left = instances
+    for place, group in enumerate(groups):
+        size = left if place == len(groups) - 1 or not group.size else min(left, group.size)
+        left -= size
+        questions = [] if group.capacity_type else ["how it is bought: no label says it"]
+        if not group.size:
+            questions.append(f"NodePool {group.owner} has no such node now")
+        name = _plain(
+            "-".join(
+                filter(None, (service, group.owner, group.instance_type, group.zone, group.capacity_type))
+            )
+        )
+        pools.append(
+            DraftPool(
+                name,
+                group.instance_type,
+                group.capacity_type or "on-demand",
+                group.zone,
+                size,
+                group.instance_type in load_catalogue().instance_types_by_name,
+                tuple(questions),
+            )
+        )
+    return tuple(pools)
+
+
+def _replicas_per_instance(deployment: Object, shape: InstanceType | None) -> tuple[int, list[str]]:
+    """How many replicas fit on an instance by what they request, and what is doubtful about it."""
+    if shape is None:
+        return 1, ["replicas_per_instance: the instance type is not in the catalogue"]
+    requests = {
+        "accelerators": (sum(_request(deployment, each) for each in ACCELERATORS), shape.accelerator_count),
+        "CPUs": (_request(deployment, "cpu"), shape.vcpu),
+        "memory": (_request(deployment, "memory"), shape.memory_gib * 2**30),
+    }
+    fits = {what: int(has / wanted) for what, (wanted, has) in requests.items() if wanted}
+    if not fits:
+        return 1, ["replicas_per_instance: it requests nothing"]
+    tightest = min(fits, key=lambda what: fits[what])
+    if fits[tightest] < 1:
+        return 1, [f"replicas_per_instance: its {tightest} do not fit on {shape.name}"]
+    if fits[tightest] > 1 and tightest != "accelerators":
+        return fits[tightest], [f"replicas_per_instance: as many as fit by {tightest}, beside nothing else"]
+    return fits[tightest], []
+
+
+def _selector(pod: Object) -> dict[str, frozenset[str]]:
+    """Labels that a node must have, with the values that are allowed, from node selector and required affinity (its
+    first term: further ones are alternatives)."""
+    wanted = {key: frozenset([value]) for key, value in pod.get("nodeSelector", {}).items()}
+    required = (
+        pod.get("affinity", {})
+        .get("nodeAffinity", {})
+        .get("requiredDuringSchedulingIgnoredDuringExecution", {})
+    )
+    for term in required.get("nodeSelectorTerms", [])[:1]:
+        for rule in term.get("matchExpressions", []):
+            if rule["operator"] == "In":
+                values = frozenset(rule["values"])
+                wanted[rule["key"]] = wanted.get(rule["key"], values) & values
+    return wanted
+
+
+def _request(deployment: Object, resource: str, part: str = "requests") -> float:
+    """What a replica's containers request of a resource, all together. An accelerator's limit is its request."""
+    containers = deployment["spec"]["template"]["spec"]["containers"]
+    total = 0.0
+    for container in containers:
+        resources = container.get("resources", {})
+        given = resources.get(part, {}).get(resource)
+        if given is None and resource in ACCELERATORS:
+            given = resources.get("limits", {}).get(resource)
+        total += quantity(given) if given is not None else 0.0
+    return total
+
+
+def _initial_delay_s(deployment: Object) -> float | None:
+    """The longest first delay of its start-up and readiness probes."""
+    delays = [
+        container[probe].get("initialDelaySeconds", 0)
+        for container in deployment["spec"]["template"]["spec"]["containers"]
+        for probe in ("startupProbe", "readinessProbe")
+        if probe in container
+    ]
+    return float(max(delays)) if delays and max(delays) else None
+
+
+def _name(each: Object) -> str:
+    return str(each["metadata"]["name"])
+
+
+def _namespace(each: Object) -> str:
+    return str(each["metadata"].get("namespace", "default"))
+
+
+def _plain(text: str) -> str:
+    """A name as the scenario language has them."""
+    return _NAME.sub("-", text.lower())[:_MOST_NAME].strip("-.")
+
+
+def _unique(names: list[str], namespaces: list[str]) -> list[str]:
+    """Names as they are, with the namespace before those that occur twice."""
+    return [
+        _plain(name if names.count(name) == 1 else f"{namespace}-{name}")
+        for name, namespace in zip(names, namespaces, strict=True)
+    ]
