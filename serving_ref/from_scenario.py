@@ -56,6 +56,8 @@ class Stack:
 
     name: str
     gateway: GatewaySettings
+    max_gateways: int
+    """What an autoscaler may go up to: no further where gateways divide limits by a number in their settings."""
     replica_sets: tuple[ReplicaSet, ...]
     cache_bytes: int | None
     """Memory that holds the entries of the LRU caches; None: the caches are bounded by their ttl only."""
@@ -117,7 +119,9 @@ def stack_of(
         for service in scenario.services
         for pool in service.pools
     ]
-    return Stack(scenario.metadata.name, gateway, tuple(sets), _cache_bytes(scenario))
+    divided = any(route.rate_limit or route.shedding for route in scenario.routes)
+    max_gateways = gateways if divided else gateways * growth
+    return Stack(scenario.metadata.name, gateway, max_gateways, tuple(sets), _cache_bytes(scenario))
 
 
 def _refuse(scenario: Scenario) -> None:

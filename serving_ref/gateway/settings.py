@@ -20,8 +20,8 @@ class Redis(Section):
     timeout: PositiveDuration = 0.1
     """Longest wait for an answer; after it the request goes on without."""
     breaker: Breaker = Breaker.model_validate({"error_rate": "50%", "window": 10, "open_for": "1s"})
-    """When it is left alone; by default for a second, when half of the last ten operations failed. One late answer must
-    not switch the cache off: then all traffic falls on the models, which is worse than a slow Redis."""
+    """When it is left alone; by default for a second, when more than half of the last ten operations failed. One late
+    answer must not switch the cache off: then all traffic falls on the models, which is worse than a slow Redis."""
 
 
 class ServedClass(Named):

@@ -126,8 +126,8 @@ def _gateway(stack: Stack, folder: Path) -> None:
     replicas = stack.gateway.replicas
     folder.joinpath("settings.yaml").write_text(written(stack.gateway), encoding="utf-8")
     bounds = [
-        {"op": "replace", "path": f"/spec/{each}", "value": replicas}
-        for each in ("minReplicas", "maxReplicas")
+        {"op": "replace", "path": "/spec/minReplicas", "value": replicas},
+        {"op": "replace", "path": "/spec/maxReplicas", "value": stack.max_gateways},
     ]
     _write(
         folder / "kustomization.yaml",

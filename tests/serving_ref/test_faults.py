@@ -16,7 +16,6 @@ from tests.serving_ref.servers import (
     Traffic,
     infer_body,
     outcomes,
-    side_by_side,
     upstream,
     wait_until,
 )
@@ -243,8 +242,16 @@ def test_broken_http_costs_its_own_connection_only(servers):
     wait_until(lambda: gateway.metric("baseload_gateway_in_flight") == 0, "no request left behind")
 
 
-def test_a_model_servers_nonsense_is_an_error_and_no_hang(servers):
-    """What answers is no model server: its bytes are not HTTP."""
+@pytest.mark.parametrize(
+    ("bytes_sent", "outcome", "result"),
+    [
+        (b"hello, who is there?\r\n\r\n", "lost", "lost"),
+        (b"HTTP/1.1 500 No\r\ncontent-length: 2\r\n\r\n{}", "error", "error"),
+        (b"HTTP/1.1 200 OK\r\ncontent-length: 200\r\n\r\n{", "lost", "lost"),
+    ],
+    ids=["no HTTP", "an error", "half an answer"],
+)
+def test_what_a_model_server_does_wrong_is_said_and_opens_the_breaker(servers, bytes_sent, outcome, result):
     with socket.create_server(("127.0.0.1", 0)) as door:
 
         def babble() -> None:
@@ -255,14 +262,32 @@ def test_a_model_servers_nonsense_is_an_error_and_no_hang(servers):
                     return
                 with connection:
                     connection.recv(1000)
-                    connection.sendall(b"hello, who is there?\r\n\r\n")
+                    connection.sendall(bytes_sent)
 
         threading.Thread(target=babble, daemon=True).start()
-        address = f"127.0.0.1:{door.getsockname()[1]}"
-        service = {"name": "ranker", "model": "m", "endpoints": {"addresses": [address]}, "eject": 0}
-        gateway = servers.gateway(services=[service])
-        answers = side_by_side([lambda: gateway.infer("main", BODY)] * 4)
-        assert outcomes(answers) == {"lost": 4}
+        service = {
+            "name": "ranker", "model": "m", "endpoints": {"addresses": [f"127.0.0.1:{door.getsockname()[1]}"]},
+            "eject": 0, "breaker": {"error_rate": "50%", "window": 8, "open_for": "10m"},
+        }  # fmt: skip
+        gateway = servers.gateway(services=[service], routes=[
+            {"name": "main", "targets": [{"service": "ranker"}], "redispatch": False}
+        ])  # fmt: skip
+        answers = [gateway.infer("main", BODY) for _ in range(8)]
+        assert outcomes(answers) == {outcome: 8}
+        assert {answer.status for answer in answers} == {502}
+        assert gateway.metric("baseload_gateway_calls_total", result=result) == 8
+        assert gateway.infer("main", BODY).outcome == "breaker_open"
+
+
+def test_a_service_that_refuses_opens_its_breaker(servers):
+    """One slot, a queue of one: most calls come back with 503, which is a failed call, as in the simulator."""
+    replica = servers.model_server("300ms", batching={"max_queue_size": 1})
+    breaker = {"error_rate": "50%", "window": 10, "open_for": "10m"}
+    gateway = servers.gateway(services=[upstream("ranker", [replica], breaker=breaker)])
+    with Traffic(lambda _: gateway.infer("main", BODY), clients=16) as traffic:
+        wait_until(lambda: gateway.metric("baseload_gateway_breaker_state") == 2, "the breaker to open")
+    assert outcomes(traffic.answers).keys() <= {"model", "queue_full", "breaker_open"}
+    counted_as_seen(gateway, traffic)
 
 
 def test_latencies_inside_the_gateway_agree_with_the_clients(servers):

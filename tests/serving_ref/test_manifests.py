@@ -171,9 +171,19 @@ def test_each_pool_of_a_service_is_a_deployment_and_the_service_has_them_all(tmp
         "gateway": 2, "model-server-ranker-gpu": 2, "model-server-ranker-small-cpu": 10,
     }  # fmt: skip
     assert by_kind(documents, "Service").keys() == {"gateway", "ranker", "ranker-small"}
+    gateway = by_kind(documents, "HorizontalPodAutoscaler")["gateway"]["spec"]
+    assert (gateway["minReplicas"], gateway["maxReplicas"]) == (2, 8)
     scaled = by_kind(documents, "ScaledObject")["model-server-ranker-small-cpu"]["spec"]
     assert (scaled["minReplicaCount"], scaled["maxReplicaCount"]) == (10, 40)
     assert 'pod=~"model-server-ranker-small-cpu-.*"' in scaled["triggers"][0]["metadata"]["query"]
+
+
+@pytest.mark.kubectl
+def test_gateways_that_divide_a_limit_are_not_scaled(tmp_path):
+    limited = "routes.main.rate_limit={rate: 100/s, burst: 10}"
+    documents = built(rendered(QUICKSTART, tmp_path, "--gateways", "3", "--set", limited))
+    gateway = by_kind(documents, "HorizontalPodAutoscaler")["gateway"]["spec"]
+    assert (gateway["minReplicas"], gateway["maxReplicas"]) == (3, 3)
 
 
 @pytest.mark.kubectl
