@@ -40,8 +40,9 @@ def read_cgroup_host(root: Path = ROOT) -> CgroupHost:
     together = root / "cgroup.controllers"
     if together.exists():
         return CgroupHost(2, (root,), tuple(together.read_text().split()))
-    # Symbolic links such as cpu,cpuacct lead to hierarchies that are listed under their own names too.
-    hierarchies = sorted({path.resolve() for path in root.glob("*") if (path / "tasks").exists()})
+    # Symbolic links such as cpu lead to hierarchies that are listed under their own names too. Beside the
+    # controllers' there may be one without any of them (`unified`), in which runc makes groups all the same.
+    hierarchies = sorted({path.resolve() for path in root.glob("*") if (path / "cgroup.procs").exists()})
     names = {name for path in root.glob("*") if (path / "tasks").exists() for name in path.name.split(",")}
     return CgroupHost(1, tuple(hierarchies), tuple(sorted(names)))
 

@@ -67,7 +67,7 @@ class Component:
     module: str
     """The module whose version is the component's version."""
     packages: dict[str, str]
-    """Program → the Go package it is built from."""
+    """Program → the Go package it is built from; `.` is a main.go beside the go.mod."""
     version_variable: str | None = None
     """The Go variable that is told the version: a build from the module proxy does not know it by itself."""
     manifests: tuple[str, ...] = ()
@@ -88,7 +88,7 @@ COMPONENTS = (
         ),
         "k8s.io/component-base/version.gitVersion",
     ),
-    Component("coredns", "github.com/coredns/coredns", {"coredns": "github.com/coredns/coredns"}),
+    Component("coredns", "github.com/coredns/coredns", {"coredns": "."}),
     Component(
         "kwok",
         "sigs.k8s.io/kwok",

@@ -1,7 +1,7 @@
 """Build the Go programs of a cluster, at the versions that `tools/` pins, once a machine.
 
 A component's programs lie in `<cache>/tools/<name>-<version>-<recipe>/`. The recipe is a digest of its go.mod and
-go.sum, the Go release and the settings, so whatever changes them builds anew, and nothing else does.
+go.sum and the settings, so whatever changes them builds anew, and nothing else does.
 """
 
 from __future__ import annotations
@@ -39,6 +39,11 @@ class GoRelease:
     program: Path
     version: str
     """Such as `go1.26.8`."""
+
+
+def recipe_files(component: Component) -> list[Path]:
+    """What a component is built from: its go.mod and go.sum, and a main.go where it has one."""
+    return sorted((TOOLS / component.name).glob("*.*"))
 
 
 def pinned_version(component: Component) -> str:
@@ -104,7 +109,7 @@ class Toolbox:
 
     def folder(self, component: Component) -> Path:
         """Where a component's programs lie."""
-        files = b"".join((TOOLS / component.name / name).read_bytes() for name in ("go.mod", "go.sum"))
+        files = b"".join(path.read_bytes() for path in recipe_files(component))
         recipe = hashlib.sha256(files + repr((sorted(component.packages.items()), SETTINGS)).encode())
         return self._folder / f"{component.name}-{pinned_version(component)}-{recipe.hexdigest()[:12]}"
 
@@ -147,8 +152,8 @@ class Toolbox:
         final = self.folder(component)
         with tempfile.TemporaryDirectory(dir=self._folder, prefix=f"{component.name}-") as name:
             folder = Path(name)
-            for file in ("go.mod", "go.sum"):
-                shutil.copy(TOOLS / component.name / file, folder)
+            for file in recipe_files(component):
+                shutil.copy(file, folder)
             (folder / "bin").mkdir()
             for program, package in component.packages.items():
                 self._build_one(component, program, package, folder, go)

@@ -50,7 +50,9 @@ def old_host(tmp_path):
     for name in ("cpu", "cpuacct", "cpuset", "memory", "pids"):
         (tmp_path / name).mkdir()
         (tmp_path / name / "tasks").touch()
+        (tmp_path / name / "cgroup.procs").touch()
     (tmp_path / "unified").mkdir()
+    (tmp_path / "unified" / "cgroup.procs").touch()
     return tmp_path
 
 
@@ -58,12 +60,19 @@ def test_old_control_groups_are_a_hierarchy_a_controller(old_host):
     host = read_cgroup_host(old_host)
     assert host.version == 1
     assert host.missing() == []
-    assert len(host.folders("x")) == 5
+    assert "unified" not in host.controllers
+
+
+def test_groups_are_made_and_removed_in_the_hierarchy_without_controllers_too(old_host):
+    assert {path.parent.name for path in read_cgroup_host(old_host).folders("x")} == {
+        *("cpu", "cpuacct", "cpuset", "memory", "pids", "unified")
+    }
 
 
 def test_hierarchies_of_several_controllers_count_for_each(tmp_path):
     (tmp_path / "cpu,cpuacct").mkdir()
-    (tmp_path / "cpu,cpuacct" / "tasks").touch()
+    for name in ("tasks", "cgroup.procs"):
+        (tmp_path / "cpu,cpuacct" / name).touch()
     (tmp_path / "cpu").symlink_to("cpu,cpuacct")
     host = read_cgroup_host(tmp_path)
     assert {"cpu", "cpuacct"} <= set(host.controllers)
