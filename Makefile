@@ -19,7 +19,7 @@ PYTEST := $(RUN) pytest -o cache_dir="$(CACHE)/pytest"
 
 .DELETE_ON_ERROR:
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint bench install readme constraints test-system-packages clean distclean
+.PHONY: help demo test test-cluster lint bench install readme constraints test-system-packages clean distclean
 
 help: ## list what can be made
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-22s %s\n", $$1, $$2 }' Makefile
@@ -31,6 +31,10 @@ demo: $(READY) ## simulate a bundled scenario and write its report (SCENARIO=…
 
 test: lint test-system-packages ## lint, then every test but the benchmarks (PYTEST_ARGS='-k …')
 	$(PYTEST) -n $(WORKERS) --dist loadfile --durations 8 $(PYTEST_ARGS)
+	$(if $(PYTEST_ARGS),@echo "Left out: the tests on a cluster (make test-cluster PYTEST_ARGS=…)",@$(MAKE) test-cluster)
+
+test-cluster: $(READY) test-system-packages ## the tests on a local cluster: as root, with Go; elsewhere it says why not
+	$(PYTEST) tests/cluster --durations 8 $(PYTEST_ARGS)
 
 lint: $(READY) ## ruff, mypy --strict, and the import table of the design
 	$(RUN) ruff check .

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import time
 from dataclasses import asdict
 from typing import TYPE_CHECKING
@@ -192,7 +193,10 @@ def kubeconfig(name: str, driver: str, context: str | None, only_path: bool, as_
 @click.option(
     "--consolidate-after", default="30s", show_default=True, help="How long a node may be underused."
 )
-def node_pools_command(scenario: str, consolidate_after: str) -> None:
+@click.option(
+    "--budget", default="10%", show_default=True, help="Nodes of a pool that may go at once: 5, 10%, …"
+)
+def node_pools_command(scenario: str, consolidate_after: str, budget: str) -> None:
     """Print the pools of SCENARIO as Karpenter NodePools, for `kubectl apply`.
 
     Their nodes are KWOK's and tainted (kwok.x-k8s.io/node=fake): only pods that tolerate it land there.
@@ -206,9 +210,12 @@ def node_pools_command(scenario: str, consolidate_after: str) -> None:
     from serving_ref.cluster.node_pools import node_pools
 
     loaded = load_scenario(scenario)
-    pools = node_pools(
-        loaded.scenario.pools, consolidate_after_s=int(_seconds("--consolidate-after", consolidate_after))
-    )
+    if not re.fullmatch(r"\d{1,3}%?", budget):
+        raise InvalidInput(
+            f"--budget {budget!r}: expected a number of nodes such as 5, or a share such as 10%"
+        )
+    seconds = int(_seconds("--consolidate-after", consolidate_after))
+    pools = node_pools(loaded.scenario.pools, consolidate_after_s=seconds, budget=budget)
     click.echo(as_list(pools))
 
 

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 
 from serving_ref.cluster import control_config as config
 from serving_ref.cluster.certificates import Authority, control_certificates
-from serving_ref.cluster.processes import wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -45,12 +44,7 @@ class ControlPlane:
         self.machine.start_program("etcd", [str(etcd), *config.etcd_flags(data)])
         self._start("kube-apiserver", config.api_server_flags(self.plan, pki))
         say("waiting for the API server")
-        wait_until(
-            kubectl.is_ready,
-            "the API server",
-            timeout_s=API_TIMEOUT_S,
-            hint=lambda: self.machine.log_end("kube-apiserver"),
-        )
+        self.machine.wait_for("kube-apiserver", kubectl.is_ready, timeout_s=API_TIMEOUT_S)
         self._start("kube-controller-manager", config.controller_manager_flags(pki, grace_s=GRACE_S))
         self._start("kube-scheduler", config.scheduler_flags(pki))
         self._start_dns(kubectl)

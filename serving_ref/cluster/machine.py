@@ -21,6 +21,7 @@ from scenarios.errors import EnvironmentProblem
 from serving_ref.cluster.processes import (
     kill_matching,
     marked,
+    processes_of,
     running,
     spawn,
     wait_until,
@@ -28,7 +29,7 @@ from serving_ref.cluster.processes import (
 from serving_ref.cluster.programs import find_program
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
 INIT = "init"
 PRIVATE = ("/run", "/tmp", "/var")
@@ -128,11 +129,29 @@ class Machine:
             return
         spawn(self.cluster_folder, program, self.enter(command), log=self.log(name), environment=environment)
 
+    def has(self, program: str) -> bool:
+        """Whether a program of it runs, or is just being started."""
+        return any(each.program == f"{self.name}/{program}" for each in processes_of(self.cluster_folder))
+
+    def wait_for(self, program: str, condition: Callable[[], bool], *, timeout_s: float) -> None:
+        """Wait until a program of it does what it shall.
+
+        Raises:
+            EnvironmentProblem: it does not in time, or ends; with its last words.
+        """
+        wait_until(
+            condition,
+            f"{program} on {self.name}",
+            timeout_s=timeout_s,
+            hint=lambda: self.log_end(program),
+            alive=lambda: self.has(program),
+        )
+
     def log_end(self, program: str, lines: int = 5) -> str:
         """The last words of a program, for messages."""
         path = self.log(program)
         text = path.read_text(errors="replace") if path.exists() else ""
-        return "".join(f"\n  {line[:200]}" for line in text.strip().splitlines()[-lines:])
+        return "".join(f"\n  {line[:500]}" for line in text.strip().splitlines()[-lines:])
 
     def kill(self) -> None:
         """Take its power away."""

@@ -18,7 +18,7 @@ from serving_ref.cluster.host import may_raise_priority
 from serving_ref.cluster.images import load_into
 from serving_ref.cluster.ledger import Cgroup, Ledger
 from serving_ref.cluster.network import connect_node
-from serving_ref.cluster.processes import marked, wait_until
+from serving_ref.cluster.processes import marked
 from serving_ref.cluster.programs import cni_folder
 
 if TYPE_CHECKING:
@@ -104,17 +104,11 @@ class RealNode:
         where = config.CNI_CONFIG
         self.machine.run(["sh", "-c", f"mkdir -p {where} && cat >{where}/10-baseload.conflist"], stdin=cni)
         self.machine.start_program("containerd", ["containerd", "--config", str(file)])
-        wait_until(
-            lambda: (
-                subprocess.run(
-                    self.machine.enter(ctr("version")), capture_output=True, check=False
-                ).returncode
-                == 0
-            ),
-            f"containerd on {self.spec.name}",
-            timeout_s=CONTAINERD_TIMEOUT_S,
-            hint=lambda: self.machine.log_end("containerd"),
-        )
+        self.machine.wait_for("containerd", self._containerd_answers, timeout_s=CONTAINERD_TIMEOUT_S)
+
+    def _containerd_answers(self) -> bool:
+        command = self.machine.enter(ctr("version"))
+        return subprocess.run(command, capture_output=True, check=False).returncode == 0
 
     def _start(self, program: str, flags: list[str]) -> None:
         self.machine.start_program(program, [str(self.tools.program("kubernetes", program)), *flags])

@@ -24,12 +24,17 @@ def node_class() -> dict[str, Any]:
     }
 
 
-def node_pools(pools: Iterable[Pool], *, consolidate_after_s: int = 30) -> list[dict[str, Any]]:
-    """One NodePool a pool. A pool's `size` is no limit here: pods decide what is bought."""
-    return [_node_pool(pool, consolidate_after_s) for pool in pools]
+def node_pools(
+    pools: Iterable[Pool], *, consolidate_after_s: int = 30, budget: str = "10%"
+) -> list[dict[str, Any]]:
+    """One NodePool a pool. A pool's `size` is no limit here: pods decide what is bought.
+
+    `budget` is how many of a pool's nodes may be disrupted at once, such as `5` or Karpenter's own `10%`.
+    """
+    return [_node_pool(pool, consolidate_after_s, budget) for pool in pools]
 
 
-def _node_pool(pool: Pool, consolidate_after_s: int) -> dict[str, Any]:
+def _node_pool(pool: Pool, consolidate_after_s: int, budget: str) -> dict[str, Any]:
     requirements = {
         "node.kubernetes.io/instance-type": pool.instance_type,
         # A reservation is paid at the on-demand rate, and the KWOK provider knows no reservations.
@@ -56,6 +61,7 @@ def _node_pool(pool: Pool, consolidate_after_s: int) -> dict[str, Any]:
             "disruption": {
                 "consolidationPolicy": "WhenEmptyOrUnderutilized",
                 "consolidateAfter": f"{consolidate_after_s}s",
+                "budgets": [{"nodes": budget}],
             },
         },
     }

@@ -20,7 +20,6 @@ from scenarios.catalogue import load_catalogue
 from serving_ref.cluster import control_config as config
 from serving_ref.cluster.instance_types import instance_types, zones_of
 from serving_ref.cluster.node_pools import node_class
-from serving_ref.cluster.processes import wait_until
 from serving_ref.cluster.prometheus_config import PROMETHEUS_PORT, prometheus_config
 
 if TYPE_CHECKING:
@@ -174,7 +173,7 @@ class Parts:
         self.control.start_program(
             "prometheus",
             [
-                "prometheus",
+                str(self.tools.program("prometheus", "prometheus")),
                 f"--config.file={file}",
                 f"--storage.tsdb.path={data}",
                 "--storage.tsdb.retention.time=2d",
@@ -190,6 +189,7 @@ class Parts:
     def _start_redis(self) -> None:
         flags = ["--bind", str(self.plan.control), "127.0.0.1", "--port", str(REDIS_PORT)]
         flags += ["--save", "", "--appendonly", "no", "--protected-mode", "no", "--daemonize", "no"]
+        flags += ["--set-proc-title", "no"]  # the title would be written over the mark in its environment
         self.control.start_program("redis", ["redis-server", *flags])
         self.kubectl.apply(config.as_list(config.host_service("redis", SYSTEM, REDIS_PORT, self.plan)))
 
@@ -198,11 +198,8 @@ class Parts:
         if "keda" in self.parts:
             say("waiting for KEDA's metrics")
             name = "apiservice/v1beta1.external.metrics.k8s.io"
-            wait_until(
-                lambda: self._condition(name, "Available"),
-                "KEDA's metrics API",
-                timeout_s=READY_TIMEOUT_S,
-                hint=lambda: self.control.log_end("keda-operator") + self.control.log_end("keda-adapter"),
+            self.control.wait_for(
+                "keda-adapter", lambda: self._condition(name, "Available"), timeout_s=READY_TIMEOUT_S
             )
         if "prometheus" in self.parts:
             self._wait_for("prometheus", PROMETHEUS_PORT, "/-/ready")
@@ -215,11 +212,10 @@ class Parts:
 
     def _wait_for(self, program: str, port: int, path: str | None = None) -> None:
         address = str(self.plan.control)
-        wait_until(
-            lambda: accepts(address, port) if path is None else answers(f"http://{address}:{port}{path}"),
+        self.control.wait_for(
             program,
+            lambda: accepts(address, port) if path is None else answers(f"http://{address}:{port}{path}"),
             timeout_s=READY_TIMEOUT_S,
-            hint=lambda: self.control.log_end(program),
         )
 
     def _apply_definitions(self, component: str) -> None:

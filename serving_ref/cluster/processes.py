@@ -65,11 +65,6 @@ def _process(pid: int, mark: bytes) -> Process | None:
     return Process(pid, name.partition(b"=")[2].decode(), int(status[19]), len(namespaces.split()))
 
 
-def alive(folder: Path, program: str) -> bool:
-    """Whether a program of the cluster runs inside its machine."""
-    return program in running(folder)
-
-
 def running(folder: Path) -> dict[str, int]:
     """Program → process id, of every program that runs inside a machine of the cluster."""
     found: dict[str, int] = {}
@@ -134,15 +129,22 @@ def kill_matching(folder: Path, chosen: Callable[[Process], bool], *, timeout_s:
 
 
 def wait_until(
-    condition: Callable[[], bool], what: str, *, timeout_s: float, hint: Callable[[], str] = lambda: ""
+    condition: Callable[[], bool],
+    what: str,
+    *,
+    timeout_s: float,
+    hint: Callable[[], str] = lambda: "",
+    alive: Callable[[], bool] = lambda: True,
 ) -> None:
-    """Wait for a condition.
+    """Wait for a condition, as long as whoever shall make it true is `alive`.
 
     Raises:
-        EnvironmentProblem: it does not come true in time; `hint` says what else is known then.
+        EnvironmentProblem: it does not come true in time, or never will; `hint` says what else is known then.
     """
     deadline_s = time.monotonic() + timeout_s
     while not condition():
+        if not alive():
+            raise EnvironmentProblem(f"waited for {what}, which has ended{hint()}")
         if time.monotonic() > deadline_s:
             raise EnvironmentProblem(f"waited {timeout_s:g} s in vain for {what}{hint()}")
         time.sleep(POLL_S)

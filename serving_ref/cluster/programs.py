@@ -38,7 +38,6 @@ SYSTEM_PROGRAMS = (
 """What every local cluster needs."""
 
 PART_PROGRAMS = {
-    "prometheus": (SystemProgram("prometheus", "prometheus"),),
     "redis": (SystemProgram("redis-server", "redis-server"),),
 }
 """What a part needs beside them."""
@@ -70,6 +69,8 @@ class Component:
     """Program → the Go package it is built from; `.` is a main.go beside the go.mod."""
     version_variable: str | None = None
     """The Go variable that is told the version: a build from the module proxy does not know it by itself."""
+    tags: tuple[str, ...] = ()
+    """Build tags."""
     manifests: tuple[str, ...] = ()
     """Folders and files of the module that hold Kubernetes objects which go with the programs."""
 
@@ -106,7 +107,15 @@ COMPONENTS = (
         "sigs.k8s.io/karpenter",
         {"karpenter": "sigs.k8s.io/karpenter/kwok"},
         "sigs.k8s.io/karpenter/pkg/operator.Version",
-        ("pkg/apis/crds", "kwok/apis/crds"),
+        manifests=("pkg/apis/crds", "kwok/apis/crds"),
+    ),
+    # Debian's Prometheus cannot discover pods, and the whole one brings the libraries of twenty clouds.
+    Component(
+        "prometheus",
+        "github.com/prometheus/prometheus",
+        {"prometheus": "github.com/prometheus/prometheus/cmd/prometheus"},
+        "github.com/prometheus/common/version.Version",
+        tags=("remove_all_sd", "enable_kubernetes_sd"),
     ),
     Component(
         "keda",
@@ -116,13 +125,18 @@ COMPONENTS = (
             "keda-adapter": "github.com/kedacore/keda/v2/cmd/adapter",
         },
         "github.com/kedacore/keda/v2/version.Version",
-        ("config/crd/bases", "config/rbac/role.yaml"),
+        manifests=("config/crd/bases",),
     ),
 )
 COMPONENTS_BY_NAME = {component.name: component for component in COMPONENTS}
 
 ALWAYS = ("etcd", "kubernetes", "coredns")
-PART_COMPONENTS = {"kwok": ("kwok",), "karpenter": ("kwok", "karpenter"), "keda": ("keda",)}
+PART_COMPONENTS = {
+    "kwok": ("kwok",),
+    "karpenter": ("kwok", "karpenter"),
+    "keda": ("prometheus", "keda"),
+    "prometheus": ("prometheus",),
+}
 """What a part needs beside them; Karpenter's nodes are KWOK's."""
 
 

@@ -12,7 +12,6 @@ import os
 import re
 import shutil
 import subprocess
-import tempfile
 import time
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -110,7 +109,8 @@ class Toolbox:
     def folder(self, component: Component) -> Path:
         """Where a component's programs lie."""
         files = b"".join(path.read_bytes() for path in recipe_files(component))
-        recipe = hashlib.sha256(files + repr((sorted(component.packages.items()), SETTINGS)).encode())
+        described = (sorted(component.packages.items()), component.tags, sorted(SETTINGS.items()))
+        recipe = hashlib.sha256(files + repr(described).encode())
         return self._folder / f"{component.name}-{pinned_version(component)}-{recipe.hexdigest()[:12]}"
 
     def missing(self, components: Iterable[Component]) -> list[Component]:
@@ -149,18 +149,20 @@ class Toolbox:
 
     def _build(self, component: Component, go: GoRelease) -> None:
         started_s = time.monotonic()
-        final = self.folder(component)
-        with tempfile.TemporaryDirectory(dir=self._folder, prefix=f"{component.name}-") as name:
-            folder = Path(name)
+        folder = self._folder / f".{component.name}.new"
+        shutil.rmtree(folder, ignore_errors=True)  # of a build that was killed
+        try:
+            (folder / "bin").mkdir(parents=True)
             for file in recipe_files(component):
                 shutil.copy(file, folder)
-            (folder / "bin").mkdir()
             for program, package in component.packages.items():
                 self._build_one(component, program, package, folder, go)
             self._copy_manifests(component, folder, go)
-            final.mkdir(exist_ok=True)
-            for built in (folder / "bin").iterdir():
-                built.rename(final / built.name)
+            for old in self._folder.glob(f"{component.name}-v*"):
+                shutil.rmtree(old)
+            (folder / "bin").rename(self.folder(component))
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)
         self._say(f"built {component.name} in {time.monotonic() - started_s:.0f} s")
 
     def _build_one(
@@ -168,7 +170,8 @@ class Toolbox:
     ) -> None:
         self._say(f"  building {program} …")
         command = [str(go.program), "build", "-trimpath", "-buildvcs=false", "-mod=readonly"]
-        command += [f"-ldflags={link_flags(component)}", "-o", str(folder / "bin" / program), package]
+        command += [f"-tags={','.join(component.tags)}", f"-ldflags={link_flags(component)}"]
+        command += ["-o", str(folder / "bin" / program), package]
         done = subprocess.run(
             command, cwd=folder, capture_output=True, text=True, check=False, env=self._environment()
         )
@@ -184,8 +187,8 @@ class Toolbox:
         done = subprocess.run(
             command, cwd=folder, capture_output=True, text=True, check=True, env=self._environment()
         )
-        target = self.folder(component) / "manifests"
-        target.mkdir(parents=True, exist_ok=True)
+        target = folder / "bin" / "manifests"
+        target.mkdir()
         for name in component.manifests:
             source = Path(done.stdout.strip()) / name
             for file in sorted(source.glob("*.yaml")) if source.is_dir() else [source]:

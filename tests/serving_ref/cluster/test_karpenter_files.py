@@ -70,14 +70,18 @@ def requirements(pool):
 
 def test_a_pool_becomes_a_node_pool_that_buys_just_its_kind():
     pool = Pool(name="gpu-spot", instance_type="g5.xlarge", zone="us-east-1b", capacity_type="spot")
-    (document,) = node_pools([pool], consolidate_after_s=15)
+    (document,) = node_pools([pool], consolidate_after_s=15, budget="50%")
     assert document["metadata"]["name"] == "gpu-spot"
     assert requirements(document) == {
         "node.kubernetes.io/instance-type": ["g5.xlarge"],
         "karpenter.sh/capacity-type": ["spot"],
         "topology.kubernetes.io/zone": ["us-east-1b"],
     }
-    assert document["spec"]["disruption"]["consolidateAfter"] == "15s"
+    assert document["spec"]["disruption"] == {
+        "consolidationPolicy": "WhenEmptyOrUnderutilized",
+        "consolidateAfter": "15s",
+        "budgets": [{"nodes": "50%"}],
+    }
     assert document["spec"]["template"]["spec"]["nodeClassRef"]["name"] == node_class()["metadata"]["name"]
 
 

@@ -78,3 +78,8 @@ def test_the_environment_of_a_program_is_its_own_and_not_the_callers(folder, mon
 def test_waiting_in_vain_says_for_what_and_what_else_is_known():
     with pytest.raises(EnvironmentProblem, match="in vain for rain: the sky is blue"):
         wait_until(lambda: False, "rain", timeout_s=0.05, hint=lambda: ": the sky is blue")
+
+
+def test_nobody_waits_for_a_program_that_has_ended():
+    with pytest.raises(EnvironmentProblem, match="waited for rain, which has ended: dry"):
+        wait_until(lambda: False, "rain", timeout_s=600, hint=lambda: ": dry", alive=lambda: False)
