@@ -38,7 +38,7 @@ def scenario(tmp_path_factory: pytest.TempPathFactory) -> Any:
             "shape": [{"diurnal": {"peak_to_trough": 3, "peak_at": "20h"}}],
         }
     ]
-    each["run"]["interval"] = "1h"
+    each["run"]["interval"] = "10m"
     path = tmp_path_factory.mktemp("scale") / "month.yaml"
     path.write_text(yaml.safe_dump(each))
     return path
@@ -68,7 +68,7 @@ def run(scenario: Any, *arguments: str) -> tuple[float, float, float]:
 def test_time_is_linear_and_memory_flat_up_to_a_month_of_a_thousand_million_requests(
     benchmark: Any, scenario: Any
 ) -> None:
-    run(scenario, "--set", "run.duration=60s")  # compiles, where that has not been done
+    run(scenario, "--set", "run.duration=10m")  # compiles, where that has not been done
     for name, days in DAYS.items():
         duration = f"run.duration={days * 86400:.0f}s"
         if name == "month":
