@@ -19,6 +19,7 @@ PROGRAMS = {
     "prometheus": ("prometheus",),
     "redis": ("redis-server",),
     "kubectl": ("kubectl",),
+    "k6": ("go",),
 }
 """Marker → the programs of which its tests need one."""
 
