@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import tempfile
+import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -62,7 +63,7 @@ def has_redis(kubectl: Kubectl) -> bool:
 def apply(
     kubectl: Kubectl, stack: Stack, target: Target, timeout_s: float, say: Callable[[str], None]
 ) -> None:
-    """Apply a stack and wait until every replica is ready.
+    """Apply a stack and wait until every replica is ready, and every route is served.
 
     Raises EnvironmentProblem where kubectl refuses or the time is over; what was applied stays, to be looked at.
     """
@@ -78,6 +79,21 @@ def apply(
         kubectl.run(
             "rollout", "status", f"deployment/{each.name}", "-n", target.namespace, f"--timeout={timeout_s:.0f}s"
         )  # fmt: skip
+    gateway = f"/api/v1/namespaces/{target.namespace}/services/gateway:http/proxy"
+    for route in stack.gateway.routes:
+        say(f"waiting for route {route.name}")
+        _wait_until_served(kubectl, f"{gateway}/v2/models/{route.name}", timeout_s)
+
+
+def _wait_until_served(kubectl: Kubectl, path: str, timeout_s: float) -> None:
+    """Ask the gateway what a route takes, through the API server, until it knows: names take their time to spread."""
+    deadline = time.monotonic() + timeout_s
+    while (asked := kubectl.attempt("get", "--raw", path)).returncode:
+        if time.monotonic() > deadline:
+            raise EnvironmentProblem(
+                f"{path}: not served after {timeout_s:.0f} s: {asked.stderr.strip()[-300:]}"
+            )
+        time.sleep(0.5)
 
 
 def remove(kubectl: Kubectl, namespace: str) -> bool:

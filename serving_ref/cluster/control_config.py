@@ -94,9 +94,12 @@ def scheduler_flags(pki: Path) -> list[str]:
 
 
 def corefile(plan: AddressPlan, kubeconfig: Path) -> str:
-    """CoreDNS answers for the cluster and for nothing else: pods here cannot reach the outside anyway."""
+    """CoreDNS answers for the cluster and for nothing else: pods here cannot reach the outside anyway.
+
+    Two servers, because CoreDNS asks its plugins in an order of its own, in which `template` comes before `kubernetes`.
+    """
     return f"""\
-.:53 {{
+{CLUSTER_DOMAIN}:53 in-addr.arpa:53 ip6.arpa:53 {{
     bind {plan.control}
     errors
     health 127.0.0.1:8054
@@ -104,9 +107,12 @@ def corefile(plan: AddressPlan, kubeconfig: Path) -> str:
     kubernetes {CLUSTER_DOMAIN} in-addr.arpa ip6.arpa {{
         kubeconfig {kubeconfig}
         pods insecure
-        fallthrough in-addr.arpa ip6.arpa
         ttl 5
     }}
+}}
+.:53 {{
+    bind {plan.control}
+    errors
     template ANY ANY {{
         rcode NXDOMAIN
     }}
