@@ -15,7 +15,7 @@ from simulator.dataplane import arrivals, python_draws
 from simulator.dataplane import specification as spec
 from simulator.dataplane.reference_batcher import Flight, Slot, Station, Waiter
 from simulator.dataplane.reference_gateway import ResponseCache, RetryBudget
-from simulator.dataplane.reference_records import Recorder
+from simulator.dataplane.reference_records import Recorder, Request
 from simulator.dataplane.reference_time import DEADLINE, ENTER, FETCHED, RETRY, SEND, OrderedEnvironment
 from simulator.dataplane.state import backoff_waits_ns, pack
 
@@ -23,21 +23,6 @@ if TYPE_CHECKING:
     from collections.abc import Generator
 
     from simpy.events import Event
-
-
-class Request:
-    """A logical request: from its first send to its final outcome."""
-
-    def __init__(self, stream: spec.Stream, ident: int, cls: spec.RequestClassSpec, now: int) -> None:
-        self.stream = stream
-        self.id = ident
-        self.cls = cls
-        self.first_ns = now
-        self.sent_ns = now
-        self.attempt = 0
-        self.key = -1
-        self.items = 1
-        self.difficulty = 0.0
 
 
 class Reference:

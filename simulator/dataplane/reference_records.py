@@ -1,4 +1,4 @@
-"""What the reference counts and logs: the same columns as the kernel's, one obvious line at a time."""
+"""A logical request of the reference, and what is counted and logged of it: the kernel's columns, line by line."""
 
 from __future__ import annotations
 
@@ -15,13 +15,27 @@ from simulator.results.recorded import CLASS_COUNTERS, LATENCY_KINDS, SERVICE_CO
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from simulator.dataplane.reference import Request
     from simulator.dataplane.reference_batcher import Flight, Slot
     from simulator.dataplane.reference_time import OrderedEnvironment
-    from simulator.dataplane.specification import RequestClassSpec, ServiceSpec, Specification
+    from simulator.dataplane.specification import RequestClassSpec, ServiceSpec, Specification, Stream
 
 _EDGES = lower_edges_ns()
 _OUTCOMES = {name: place for place, name in enumerate(CLASS_COUNTERS)}
+
+
+class Request:
+    """A logical request: from its first send to its final outcome."""
+
+    def __init__(self, stream: Stream, ident: int, cls: RequestClassSpec, now: int) -> None:
+        self.stream = stream
+        self.id = ident
+        self.cls = cls
+        self.first_ns = now
+        self.sent_ns = now
+        self.attempt = 0
+        self.key = -1
+        self.items = 1
+        self.difficulty = 0.0
 
 
 class Recorder:
