@@ -38,6 +38,7 @@ test-cluster: $(READY) test-system-packages ## the tests on a local cluster: as 
 
 lint: $(READY) ## ruff, mypy --strict, and the import table of the design
 	$(RUN) ruff check .
+	$(RUN) ruff format --check --quiet .
 	$(RUN) mypy
 	$(VENV)/bin/lint-imports --no-logo --cache-dir "$(CACHE)/import-linter"
 
