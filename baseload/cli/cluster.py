@@ -261,14 +261,14 @@ def node_add(
     (spec,) = node_specs([record.next_number()], types, zones, capacity_types, record.region)
     started_s = time.monotonic()
     if delay_s:
-        _say(f"{spec.name}: power in {delay_s:g} s")
+        _say(f"power in {delay_s:g} s")
         time.sleep(delay_s)
-    cluster.add_node(spec)
+    added = cluster.add_node(spec)
     ready_s = time.monotonic() - started_s
     if as_json:
-        click.echo(json.dumps({"node": spec.name, "delay_s": delay_s, "ready_s": round(ready_s, 3)}))
+        click.echo(json.dumps({"node": added.name, "delay_s": delay_s, "ready_s": round(ready_s, 3)}))
     else:
-        click.echo(f"{spec.name} ready after {ready_s:.1f} s ({delay_s:g} s of them delay)")
+        click.echo(f"{added.name} ready after {ready_s:.1f} s ({delay_s:g} s of them delay)")
 
 
 @node.command("remove")

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-REQUEST_TIMEOUT_S = 30
+REQUEST_TIMEOUT_S = 90
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,10 +45,17 @@ class Kubectl:
         return done.stdout
 
     def attempt(self, *arguments: str, stdin: str | None = None) -> subprocess.CompletedProcess[str]:
-        """Run it, whatever comes of it."""
-        return subprocess.run(
-            self.command(*arguments), capture_output=True, text=True, check=False, input=stdin
-        )
+        """Run it, whatever comes of it.
+
+        Raises:
+            EnvironmentProblem: there is no such program any more.
+        """
+        try:
+            return subprocess.run(
+                self.command(*arguments), capture_output=True, text=True, check=False, input=stdin
+            )
+        except FileNotFoundError as error:
+            raise EnvironmentProblem(f"{self.program}: the cache was emptied; baseload cluster up") from error
 
     def get(self, *arguments: str) -> Any:
         """`kubectl get … -o json`."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import fcntl
 import os
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -71,13 +72,7 @@ class LocalCluster:
             record = self._begin(wanted)
             self._start_control()
             for node in record.nodes:
-                self._real_node(node).start(
-                    self.control,
-                    self._authority,
-                    cluster=self.name,
-                    keep=self._keep(),
-                    images=self._images(pause),
-                )
+                self._start_node(node, pause)
             network.route_services(self.control, self.plan, list(record.nodes))
             add_ons = self._parts(record)
             add_ons.start(self.say)
@@ -162,16 +157,13 @@ class LocalCluster:
         return Authority(self.folder.pki, openssl)
 
     def _keep(self) -> list[Path]:
-        """Folders that every machine must see: our state, our programs, and where Python's own files may lie."""
+        """Folders that every machine must see: the cluster's state, and the programs."""
         return [self.folder.root, cache_folder()]
 
     def _pause(self) -> ImageArchive:
         catatonit = find_program("catatonit")
         assert catatonit is not None, "the check of the machine comes first"
         return pause_image(catatonit)
-
-    def _images(self, pause: ImageArchive) -> list[ImageArchive]:
-        return [pause, *read_images(self.folder)]
 
     def _parts(self, record: ClusterRecord) -> Parts:
         return Parts(
@@ -180,6 +172,11 @@ class LocalCluster:
 
     def _real_node(self, spec: NodeSpec) -> RealNode:
         return RealNode(spec, Machine(self.folder.root, spec.name), self.folder, self.plan, self.tools)
+
+    def _start_node(self, spec: NodeSpec, pause: ImageArchive) -> None:
+        node = self._real_node(spec)
+        images = [pause, *read_images(self.folder)]
+        node.start(self.control, self._authority, cluster=self.name, keep=self._keep(), images=images)
 
     def _wait_for_nodes(self, nodes: Sequence[NodeSpec]) -> None:
         names = {node.name for node in nodes}
@@ -229,21 +226,17 @@ class LocalCluster:
         self.record()
         return self.kubectl
 
-    def add_node(self, spec: NodeSpec) -> None:
-        """Switch on one more real node, and wait until it is ready."""
+    def add_node(self, wanted: NodeSpec) -> NodeSpec:
+        """Switch on one more real node, wait until it is ready, and return it with its number, the lowest free."""
         pause = self._pause()
         with self._alone():
             record = self.record()
+            spec = replace(wanted, number=record.next_number())
             self.folder.write(record.with_node(spec))
-            self._real_node(spec).start(
-                self.control,
-                self._authority,
-                cluster=self.name,
-                keep=self._keep(),
-                images=self._images(pause),
-            )
+            self._start_node(spec, pause)
             network.route_services(self.control, self.plan, list(self.record().nodes))
-            self._wait_for_nodes([spec])
+        self._wait_for_nodes([spec])
+        return spec
 
     def node(self, name: str) -> NodeSpec:
         """The real node of this name.
@@ -288,5 +281,5 @@ def merged(known: ClusterRecord, wanted: ClusterRecord) -> ClusterRecord:
     record = known.with_parts(frozenset(wanted.parts))
     for node in wanted.nodes[len(known.nodes) :]:
         number = record.next_number()
-        record = record.with_node(type(node)(number, node.instance_type, node.zone, node.capacity_type))
+        record = record.with_node(replace(node, number=number))
     return record

@@ -10,7 +10,7 @@ from serving_ref.cluster.kind import KindCluster, kind_is_usable
 from serving_ref.cluster.kubectl import Kubectl
 from serving_ref.cluster.local import LocalCluster
 from serving_ref.cluster.programs import find_program
-from serving_ref.cluster.record import checked_name, cluster_folders
+from serving_ref.cluster.record import checked_name
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -42,24 +42,27 @@ class Cluster(Protocol):
 
 
 def find_cluster(name: str, driver: str, say: Callable[[str], None]) -> Cluster:
-    """The cluster of this name. `auto` is local where this machine can or the cluster is there, otherwise kind.
+    """The cluster of this name. `auto` finds it where it is, else takes local where this
+    machine can, else kind.
 
     Raises:
         InvalidInput: the name is none.
         EnvironmentProblem: neither can be had; the message says what to do.
     """
     checked_name(name)
-    if driver == "local" or (driver == "auto" and any(each.root.name == name for each in cluster_folders())):
-        return LocalCluster(name, say)
+    local, kind = LocalCluster(name, say), KindCluster(name, say)
+    if driver == "local" or (driver == "auto" and local.folder.root.exists()):
+        return local
+    usable = kind_is_usable()
     if driver == "kind":
-        if not kind_is_usable():
+        if not usable:
             raise EnvironmentProblem(
                 "kind needs the programs kind, kubectl and docker, and a Docker that answers"
             )
-        return KindCluster(name, say)
-    if complaint(read_host_facts()) is not None and kind_is_usable():
-        return KindCluster(name, say)
-    return LocalCluster(name, say)
+        return kind
+    if usable and (kind.exists() or complaint(read_host_facts()) is not None):
+        return kind
+    return local
 
 
 def kubectl_for_context(context: str) -> Kubectl:

@@ -158,8 +158,6 @@ class Toolbox:
             for program, package in component.packages.items():
                 self._build_one(component, program, package, folder, go)
             self._copy_manifests(component, folder, go)
-            for old in self._folder.glob(f"{component.name}-v*"):
-                shutil.rmtree(old)
             (folder / "bin").rename(self.folder(component))
         finally:
             shutil.rmtree(folder, ignore_errors=True)

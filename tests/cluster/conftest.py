@@ -1,9 +1,11 @@
 """A cluster of the test's own, by the command as a person calls it; needs root, Go and some packages."""
 
+import fcntl
 import json
 import os
 import subprocess
 import sys
+import tempfile
 import time
 from pathlib import Path
 
@@ -79,8 +81,21 @@ def build(parts, config):
         toolbox.build(components_for(frozenset(parts)))
 
 
+@pytest.fixture(scope="session")
+def turn(request):
+    """Wait until no other session of these tests runs on this machine, whoever's it is."""
+    with (Path(tempfile.gettempdir()) / "baseload-test-cluster.lock").open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            with request.config.pluginmanager.getplugin("capturemanager").global_and_fixture_disabled():
+                print("waiting for the cluster tests of another session", file=sys.stderr, flush=True)
+            fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
 @pytest.fixture(scope="module")
-def no_cluster(request):
+def no_cluster(request, turn):
     """Before and after: none of ours."""
     build(getattr(request.module, "PARTS", ()), request.config)
     baseload("down", "--name", NAME)
@@ -121,6 +136,11 @@ class Cluster:
             if "deletionTimestamp" not in pod["metadata"]
             and any(ready.items() <= each.items() for each in pod["status"].get("conditions", []))
         ]
+
+    def ready_replicas(self, *deployments):
+        """How many pods of these Deployments are ready, by their status: one short answer, however many pods."""
+        found = [self.get("deployment", name)["status"].get("readyReplicas", 0) for name in deployments]
+        return sum(found)
 
     def node_names(self):
         return {node["metadata"]["name"] for node in self.get("nodes")["items"]}
