@@ -100,10 +100,10 @@ def scheduler_flags(pki: Path) -> list[str]:
 def corefile(plan: AddressPlan, kubeconfig: Path) -> str:
     """CoreDNS answers for the cluster and for nothing else: pods here cannot reach the outside anyway.
 
-    Two servers, because CoreDNS asks its plugins in an order of its own, in which `template` comes before `kubernetes`.
+    Our CoreDNS (tools/coredns/main.go) asks `kubernetes` before `template`; the usual one does it the other way round.
     """
     return f"""\
-{CLUSTER_DOMAIN}:53 in-addr.arpa:53 ip6.arpa:53 {{
+.:53 {{
     bind {plan.control}
     errors
     health 127.0.0.1:8054
@@ -113,10 +113,6 @@ def corefile(plan: AddressPlan, kubeconfig: Path) -> str:
         pods insecure
         ttl 5
     }}
-}}
-.:53 {{
-    bind {plan.control}
-    errors
     template ANY ANY {{
         rcode NXDOMAIN
     }}
