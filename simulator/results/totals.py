@@ -72,10 +72,22 @@ def latency_counts(
     return counts
 
 
+def growth(cumulative: NDArray[np.int64], row: int) -> NDArray[np.object_]:
+    """What cumulative counters (E, …) grew by from edge `row` to the last, as Python's whole numbers (…).
+
+    The nanoseconds of 3,558 batch slots over 30 days are more than 64 bits hold: such a counter wraps around in a long
+    run, but what it grows by in an interval is right. Halves of 32 bits are summed without a number object for each.
+    """
+    grown = np.diff(cumulative[row:], axis=0)
+    high, low = (grown >> 32).sum(axis=0), (grown & 0xFFFFFFFF).sum(axis=0)
+    whole: NDArray[np.object_] = high.astype(object) * (1 << 32) + low.astype(object)
+    return whole
+
+
 def class_totals(record: SeedRecord, names: Sequence[str], warmup_ns: int) -> tuple[Tree, Tree]:
     """Totals of each class by its name, and of all classes together."""
     row = edge_row(record, warmup_ns)
-    counters = record.class_counters[-1] - record.class_counters[row]
+    counters = growth(record.class_counters, row)
     seconds = measured_s(record, warmup_ns)
 
     def total(index: int | None) -> Tree:
@@ -115,8 +127,8 @@ def latency_percentiles(counts: NDArray[np.int64], *, failed: int | None = None)
 def service_totals(record: SeedRecord, scenario: Scenario, warmup_ns: int) -> Tree:
     """Totals of each service that was looked into, by its name."""
     row = edge_row(record, warmup_ns)
-    counters = record.service_counters[-1] - record.service_counters[row]
-    slot_ns = record.slot_ns[-1] - record.slot_ns[row]
+    counters = growth(record.service_counters, row)
+    slot_ns = growth(record.slot_ns, row)
     seconds = measured_s(record, warmup_ns)
     lengths_s = np.diff(record.edges_ns[row:]) / NANOSECONDS_PER_SECOND
     gauges = np.einsum("e,esg->sg", lengths_s, record.service_gauges[row:-1].astype(float)) / seconds
@@ -134,8 +146,8 @@ def service_totals(record: SeedRecord, scenario: Scenario, warmup_ns: int) -> Tr
             "batch_items_mean": _per(count["batch_items"], count["batches"]),
             "batch_sizes": {str(items): int(sizes[items]) for items in np.flatnonzero(sizes).tolist()},
             "busy_s": count["busy_ns"] / NANOSECONDS_PER_SECOND,
-            "slot_s": int(slot_ns[index]) / NANOSECONDS_PER_SECOND,
-            "utilisation": _per(count["busy_ns"], int(slot_ns[index])),
+            "slot_s": slot_ns[index] / NANOSECONDS_PER_SECOND,
+            "utilisation": _per(count["busy_ns"], slot_ns[index]),
             "queue_wait_mean_s": _per(
                 count["queue_wait_ns"] / NANOSECONDS_PER_SECOND, count["batch_requests"]
             ),

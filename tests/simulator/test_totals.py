@@ -7,7 +7,7 @@ import pytest
 
 from simulator.results.histogram import BUCKETS, BUCKETS_PER_OCTAVE
 from simulator.results.recorded import CLASS_COUNTERS
-from simulator.results.totals import class_totals, latency_percentiles, pool_totals, service_totals
+from simulator.results.totals import class_totals, growth, latency_percentiles, pool_totals, service_totals
 from tests.simulator.synthetic import DAY_S, SECOND, scenario, synthetic
 
 CLASSES = ["home-page", "product-page"]
@@ -79,3 +79,11 @@ def test_mean_instances_are_weighted_by_time(made):
     )
     found = pool_totals(record, ["gpu", "cpu-spot"], 0)["gpu"]
     assert found == {"instances_mean": 7.0, "ready_instances_mean": 5.5, "instances_max": 8}
+
+
+def test_counters_that_wrap_around_in_a_large_fleets_year_are_summed_all_the_same():
+    day_ns = 40_000 * DAY_S * SECOND  # 40,000 slots for a day fit 64 bits, for a week they do not
+    days = [day * day_ns for day in range(366)]
+    wrapped = np.array([(total + 2**63) % 2**64 - 2**63 for total in days])
+    assert growth(wrapped[:, None], 3).tolist() == [362 * day_ns]
+    assert growth(wrapped[:, None], 365).tolist() == [0]
