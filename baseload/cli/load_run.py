@@ -34,6 +34,7 @@ from simulator.results.run_document import run_document
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
+    from baseload.cli.progress import Meter
     from scenarios.load import LoadedScenario
     from scenarios.schema import RequestClass
     from serving_ref.loadtest.cpu import CpuUse
@@ -74,6 +75,7 @@ def prepare(
     cpu: int | None,
     metrics: tuple[str, ...],
     limits: Limits,
+    progress: Meter | None,
 ) -> Load:
     """Draw the schedule, predict what will be measured, and see that the target takes a request of each class.
 
@@ -106,7 +108,7 @@ def prepare(
     )
     for each in settings.classes:
         probe(target, each.name, Writer(settings, each).request("probe", 0, -1, 1, 0.0))
-    prediction = predict(loaded, seed, price_of)
+    prediction = predict(loaded, seed, price_of, progress)
     return Load(
         loaded, seed, target, price_of, prediction, Schedule(**vars(demand)), settings, metrics, limits
     )

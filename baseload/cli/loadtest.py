@@ -35,7 +35,9 @@ class WatchedProcess(click.ParamType[tuple[str, int]]):
 @click.option(
     "--seed", type=click.IntRange(0, 2**63 - 1), help="Seed of the traffic (default: the scenario's)."
 )
-@click.option("--duration", metavar="TIME", help="Instead of the scenario's run.duration, such as 60s.")
+@click.option(
+    "--duration", type=DURATION, metavar="TIME", help="Instead of the scenario's run.duration, such as 60s."
+)
 @click.option(
     "--set", "overrides", multiple=True, metavar="PATH=VALUE", help="Replace one value; repeatable."
 )
@@ -81,7 +83,7 @@ def command(
     scenario: str,
     url: str,
     seed: int | None,
-    duration: str | None,
+    duration: float | None,
     overrides: tuple[str, ...],
     directory: Path | None,
     force: bool,
@@ -109,6 +111,7 @@ def command(
       baseload loadtest fleet.yaml --target http://127.0.0.1:8080 --duration 60s -o out/measured
       baseload verify fleet.yaml --against out/measured
     """
+    from baseload.cli.progress import show_progress
     from baseload.cli.summary import print_summary  # `baseload --help` stays instant
     from scenarios.catalogue import load_catalogue
     from scenarios.load import load_scenario
@@ -117,7 +120,7 @@ def command(
     from simulator.money.prices import list_prices
 
     target = parse_target(url)
-    loaded = load_scenario(scenario, [*overrides, *([f"run.duration={duration}"] if duration else [])])
+    loaded = load_scenario(scenario, [*overrides, *([f"run.duration={duration}s"] if duration else [])])
     refuse_unsupported(loaded.scenario)
     if directory is not None:
         check_directory(directory, force=force)
@@ -129,10 +132,12 @@ def command(
     from baseload.cli.load_run import make, prepare  # numba: half a second
     from serving_ref.loadtest.validity import Limits
 
-    load = prepare(
-        loaded, loaded.scenario.run.seed if seed is None else seed, target, price_of,
-        max_in_flight=max_in_flight, connections=connections, cpu=cpu, metrics=metrics, limits=Limits(max_lag, max_cpu),
-    )  # fmt: skip
+    with show_progress(loaded.scenario.run.duration, 1, quiet=quiet) as progress:
+        load = prepare(
+            loaded, loaded.scenario.run.seed if seed is None else seed, target, price_of,
+            max_in_flight=max_in_flight, connections=connections, cpu=cpu, metrics=metrics,
+            limits=Limits(max_lag, max_cpu), progress=progress,
+        )  # fmt: skip
     if not quiet:
         click.echo(
             f"{len(load.schedule):,} requests to {target}; prediction {load.prediction.digest[:12]} is written",

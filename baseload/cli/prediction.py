@@ -17,6 +17,7 @@ from simulator.results.trees import canonical_json
 from simulator.run import simulate
 
 if TYPE_CHECKING:
+    from baseload.cli.progress import Meter
     from scenarios.load import LoadedScenario
     from simulator.money.bill import PriceOf
     from simulator.results.recorded import SeedRecord
@@ -45,9 +46,11 @@ class Prediction:
         return hashlib.sha256(self.text.encode()).hexdigest()
 
 
-def predict(loaded: LoadedScenario, seed: int, price_of: PriceOf) -> Prediction:
-    """Simulate a scenario with one seed. Raises as `simulate` does."""
-    record = simulate(loaded, seed)
+def predict(
+    loaded: LoadedScenario, seed: int, price_of: PriceOf, progress: Meter | None = None
+) -> Prediction:
+    """Simulate a scenario with one seed, and tell how far it is. Raises as `simulate` does."""
+    record = simulate(loaded, seed, progress=progress, on_path=progress.announce if progress else None)
     document = run_document(
         scenario=loaded.scenario,
         digest=loaded.digest,

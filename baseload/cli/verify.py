@@ -86,6 +86,7 @@ def command(
       baseload verify fleet.yaml --against out/measured --detailed-exitcode
     """
     from baseload.cli.prediction import predict
+    from baseload.cli.progress import show_progress
     from scenarios.catalogue import load_catalogue
     from scenarios.unsupported import refuse_unsupported
     from simulator.money.prices import list_prices
@@ -97,9 +98,9 @@ def command(
         raise InvalidInput(f"{run_directory}: is a simulation: expected a load test (`baseload loadtest -o`)")
     loaded = _as_run(scenario, overrides, run)
     refuse_unsupported(loaded.scenario)
-    prediction = predict(
-        loaded, int(run.document["seeds"][0]), list_prices(loaded.scenario, load_catalogue())
-    )
+    price_of = list_prices(loaded.scenario, load_catalogue())
+    with show_progress(loaded.scenario.run.duration, 1, quiet=as_json) as progress:
+        prediction = predict(loaded, int(run.document["seeds"][0]), price_of, progress)
     found = agreement(prediction.document, run.document, _tolerances(changed))
     foresight = prediction.digest == run.document.get("load_test", {}).get("prediction")
     if as_json:
