@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     from baseload.cli.progress import Meter
+    from baseload.from_cluster.fleet_watch import FleetWatch
     from scenarios.load import LoadedScenario
     from scenarios.schema import RequestClass
     from serving_ref.loadtest.cpu import CpuUse
@@ -61,6 +62,8 @@ class Load:
     settings: Settings
     metrics: tuple[str, ...]
     """Addresses of the services' metrics."""
+    fleet_from: str | None
+    """Context of the cluster whose nodes are the fleet; None: the fleet is what the scenario says."""
     limits: Limits
 
 
@@ -74,6 +77,7 @@ def prepare(
     connections: int,
     cpu: int | None,
     metrics: tuple[str, ...],
+    fleet_from: str | None,
     limits: Limits,
     progress: Meter | None,
 ) -> Load:
@@ -110,7 +114,16 @@ def prepare(
         probe(target, each.name, Writer(settings, each).request("probe", 0, -1, 1, 0.0))
     prediction = predict(loaded, seed, price_of, progress)
     return Load(
-        loaded, seed, target, price_of, prediction, Schedule(**vars(demand)), settings, metrics, limits
+        loaded=loaded,
+        seed=seed,
+        target=target,
+        price_of=price_of,
+        prediction=prediction,
+        schedule=Schedule(**vars(demand)),
+        settings=settings,
+        metrics=metrics,
+        fleet_from=fleet_from,
+        limits=limits,
     )
 
 
@@ -125,11 +138,11 @@ def make(
     with _working_folder(directory) as folder:
         prediction = folder / FILE
         _write_through(prediction, load.prediction.text)
-        with CpuWatch(watched) as watch, ServiceWatch(load.metrics) as services:
+        with CpuWatch(watched) as watch, ServiceWatch(load.metrics) as services, _seeing(load) as nodes:
             sent = send(folder, load.schedule, load.settings, watch, on_progress)
         warmup_ns, end_ns = nanoseconds(load.loaded.scenario.run.warmup), load.settings.duration_ns
         cpu = watch.use(sent.start_ns + warmup_ns, sent.start_ns + end_ns)
-        common = _run(load, sent, cpu, services)
+        common = _run(load, sent, cpu, services, nodes)
         if directory is None:
             return run_document(**common)
         write_requests(folder / REQUESTS, load.loaded.scenario, load.seed, load.schedule, sent.recorded)
@@ -139,12 +152,16 @@ def make(
         ).document
 
 
-def _run(load: Load, sent: Sent, cpu: CpuUse | None, services: ServiceWatch) -> dict[str, Any]:
+def _run(
+    load: Load, sent: Sent, cpu: CpuUse | None, services: ServiceWatch, nodes: FleetWatch | None
+) -> dict[str, Any]:
     """What `write_run` and `run_document` take."""
     scenario = load.loaded.scenario
     start = datetime(1970, 1, 1, tzinfo=UTC) + timedelta(microseconds=sent.start_unix_ns // 1000)
     as_run = scenario.model_copy(update={"run": scenario.run.model_copy(update={"start": start})})
     record = _record(load, sent, services)
+    if nodes is not None:
+        record = replace(record, **vars(nodes.fleet(sent.start_ns, record.edges_ns)))
     return {
         "scenario": as_run,
         "digest": load.loaded.digest,
@@ -157,7 +174,7 @@ def _run(load: Load, sent: Sent, cpu: CpuUse | None, services: ServiceWatch) -> 
         "load_test": {
             "target": str(load.target),
             "prediction": load.prediction.digest,
-            "fleet": "as the scenario says",
+            "fleet": "as the scenario says" if nodes is None else f"nodes of {load.fleet_from}",
             "names_outcomes": sent.names_outcomes,
             "real_time_priority": sent.real_time,
             "most_in_flight": sent.most_in_flight,
@@ -185,6 +202,20 @@ def _record(load: Load, sent: Sent, services: ServiceWatch) -> SeedRecord:
         path_reason=None,
         unseen_cache=not sent.names_outcomes,
     )
+
+
+@contextmanager
+def _seeing(load: Load) -> Iterator[FleetWatch | None]:
+    """Watch the nodes of the cluster that was named, if one was."""
+    if load.fleet_from is None:
+        yield None
+        return
+    from baseload.from_cluster.fleet_watch import FleetWatch
+    from baseload.from_cluster.read import connect
+
+    client, _ = connect(load.fleet_from)
+    with FleetWatch(client, load.loaded.scenario) as watch:
+        yield watch
 
 
 def _sent_class(each: RequestClass, path: str, inputs: tuple[Any, ...]) -> SentClass:

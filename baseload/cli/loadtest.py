@@ -65,6 +65,10 @@ class WatchedProcess(click.ParamType[tuple[str, int]]):
     help="Also read batches and utilisation here: metrics of a model server, or /federate of a Prometheus; repeatable.",
 )  # fmt: skip
 @click.option(
+    "--fleet-from", metavar="CONTEXT",
+    help="Take instances and cost from the nodes of this context of the kubeconfig, not from the scenario.",
+)  # fmt: skip
+@click.option(
     "--max-lag", type=DURATION, default="5ms", show_default=True, metavar="TIME",
     help="Largest p99 of the schedule lag of a run that counts.",
 )  # fmt: skip
@@ -92,6 +96,7 @@ def command(
     cpu: int | None,
     watch: tuple[tuple[str, int], ...],
     metrics: tuple[str, ...],
+    fleet_from: str | None,
     max_lag: float,
     max_cpu: float,
     as_json: bool,
@@ -135,7 +140,7 @@ def command(
     with show_progress(loaded.scenario.run.duration, 1, quiet=quiet) as progress:
         load = prepare(
             loaded, loaded.scenario.run.seed if seed is None else seed, target, price_of,
-            max_in_flight=max_in_flight, connections=connections, cpu=cpu, metrics=metrics,
+            max_in_flight=max_in_flight, connections=connections, cpu=cpu, metrics=metrics, fleet_from=fleet_from,
             limits=Limits(max_lag, max_cpu), progress=progress,
         )  # fmt: skip
     if not quiet:

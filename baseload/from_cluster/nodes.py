@@ -56,7 +56,7 @@ def node_groups(objects: ClusterObjects) -> list[NodeGroup]:
         labels = node["metadata"].get("labels", {})
         if CONTROL_PLANE in labels or INSTANCE_TYPE not in labels:
             continue
-        who = (_owner(labels), labels[INSTANCE_TYPE], labels.get(ZONE), _capacity_type(labels))
+        who = (_owner(labels), labels[INSTANCE_TYPE], labels.get(ZONE), capacity_type_of(labels))
         members.setdefault(who, []).append(node)
     groups = [
         NodeGroup(
@@ -78,7 +78,8 @@ def _owner(labels: Mapping[str, str]) -> str:
     return labels.get(NODE_POOL) or labels.get(EKS_NODE_GROUP) or ""
 
 
-def _capacity_type(labels: Mapping[str, str]) -> str | None:
+def capacity_type_of(labels: Mapping[str, str]) -> str | None:
+    """How a node is bought, in the words of the scenario language; None where no label says it."""
     said = labels.get(CAPACITY_TYPE) or labels.get(EKS_CAPACITY_TYPE) or ""
     return _CAPACITY_TYPES.get(said.lower())
 

@@ -63,8 +63,8 @@ def read_cluster(client: ApiClient, namespace: str | None) -> ClusterObjects:
 
     def listed(kind: Kind) -> tuple[Object, ...]:
         try:
-            return tuple(_list(client, kind, namespace))
-        except _RefusedError as error:
+            return tuple(list_objects(client, kind, namespace))
+        except RefusedError as error:
             if kind == DEPLOYMENTS:
                 raise EnvironmentProblem(f"cannot list {kind}: {error}") from None
             unread.append(f"{kind}: {error}")
@@ -97,12 +97,15 @@ def connect(context: str | None) -> tuple[ApiClient, str]:
     return client, context or str(current["name"])
 
 
-class _RefusedError(Exception):
+class RefusedError(Exception):
     """The API server answers, and says no."""
 
 
-def _list(client: ApiClient, kind: Kind, namespace: str | None) -> list[Object]:
-    """Every object of a kind. Raises _RefusedError, and EnvironmentProblem where nobody answers."""
+def list_objects(client: ApiClient, kind: Kind, namespace: str | None) -> list[Object]:
+    """Every object of a kind, in one namespace or (None) in all; none of a kind that the cluster does not know.
+
+    Raises RefusedError where the server says no, and EnvironmentProblem where nobody answers.
+    """
     from kubernetes.client import ApiException
     from urllib3.exceptions import HTTPError
 
@@ -114,7 +117,7 @@ def _list(client: ApiClient, kind: Kind, namespace: str | None) -> list[Object]:
         except ApiException as error:
             if error.status == 404:
                 return []
-            raise _RefusedError(f"{error.status} {error.reason}") from None
+            raise RefusedError(f"{error.status} {error.reason}") from None
         except HTTPError as error:
             reason = getattr(error, "reason", None) or error
             raise EnvironmentProblem(f"{client.configuration.host} cannot be reached: {reason}") from None

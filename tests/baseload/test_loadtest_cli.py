@@ -19,6 +19,8 @@ from scenarios.errors import EnvironmentProblem, ExitStatus, InvalidInput, Unsup
 from scenarios.load import load_scenario
 from simulator.demand import draw
 from simulator.results.run_directory import read_run
+from tests.baseload.cluster_objects import node
+from tests.baseload.test_init_cli import kubeconfig
 from tests.serving_ref.loadtest.servers import WELL, Answer, Server
 from tests.simulator.small import document
 
@@ -106,6 +108,33 @@ def test_what_nobody_looked_into_has_no_figures(measured):
     assert totals["costs"]["billed_usd"] > 0
     assert totals["costs"]["classes"]["search"] == {"usd": None, "per_1000_usd": None}
     assert set(run.timeline().column("kind").to_pylist()) == {"class", "pool"}
+
+
+def test_the_fleet_can_be_that_of_a_cluster(path, tmp_path):
+    """Three nodes of the pool `gpu`, whatever the scenario says of its size."""
+    nodes = [node(name, zone="us-east-1a", pool=None) for name in "abc"]
+    body = json.dumps({"metadata": {}, "items": nodes}).encode()
+    with (
+        Server(get=lambda _: Answer(headers={"Content-Type": "application/json"}, body=body)) as api,
+        Server() as server,
+    ):
+        runner = CliRunner(env=kubeconfig(tmp_path, api.url))
+        arguments = [
+            "loadtest",
+            str(path),
+            "--target",
+            server.url,
+            *FORGIVING,
+            "--fleet-from",
+            "here",
+            "--json",
+        ]
+        result = runner.invoke(cli, arguments, catch_exceptions=False)
+    found = json.loads(result.stdout)
+    assert found["load_test"]["fleet"] == "nodes of here"
+    assert found["totals"]["pools"]["gpu"]["instances_mean"] == 3
+    assert found["totals"]["pools"]["extra"]["instances_max"] == 0
+    assert found["totals"]["costs"]["billed_usd"] == pytest.approx(3 * 2 * 1.006 / 3600, rel=1e-6)
 
 
 def test_a_hit_ratio_is_known_only_where_the_target_tells_hits(path, measured):
