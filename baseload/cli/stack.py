@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -80,7 +81,10 @@ def command() -> None:
     "--image", default="baseload-serving:latest", show_default=True, help="Of gateway and model server."
 )
 @click.option("--keda/--no-keda", default=True, show_default=True, help="Scale model servers on queue depth.")
-def render(file: str, output: Path, platform: str, image: str, *, keda: bool, **options: Any) -> None:
+@json_option
+def render(
+    file: str, output: Path, platform: str, image: str, *, keda: bool, as_json: bool, **options: Any
+) -> None:
     """Write the manifests of a scenario's stack: a folder for kubectl apply -k.
 
     \b
@@ -98,7 +102,11 @@ def render(file: str, output: Path, platform: str, image: str, *, keda: bool, **
         platform, options["namespace"], image, options["prometheus"], keda, own_redis=_own_redis(stack, redis)
     )
     render(stack, target, output)
-    click.echo(f"wrote {output}: kubectl apply -k {output}")
+    if as_json:
+        sets = {each.name: each.replicas for each in stack.replica_sets}
+        click.echo(json.dumps({"path": str(output), "platform": platform, "replicas": sets}, indent=2))
+    else:
+        click.echo(f"wrote {output}: kubectl apply -k {output}")
 
 
 @command.command()
@@ -154,7 +162,8 @@ def up(
 @command.command()
 @_cluster_options
 @click.option("--namespace", default="baseload", show_default=True, help="The stack's namespace.")
-def down(name: str, context: str | None, namespace: str) -> None:
+@json_option
+def down(name: str, context: str | None, namespace: str, *, as_json: bool) -> None:
     """Take the stack away: its namespace and all that is in it.
 
     \b
@@ -164,7 +173,10 @@ def down(name: str, context: str | None, namespace: str) -> None:
     from serving_ref import deployment
 
     was_there = deployment.remove(_kubectl(name, context), namespace)
-    click.echo(f"{namespace}: {'gone' if was_there else 'there was nothing'}")
+    if as_json:
+        click.echo(json.dumps({"namespace": namespace, "was_there": was_there}))
+    else:
+        click.echo(f"{namespace}: {'gone' if was_there else 'there was nothing'}")
 
 
 @command.command()

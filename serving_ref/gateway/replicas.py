@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
     from serving_ref.gateway.settings import Upstream
 
+CONNECT_TIMEOUT_S = 1.0
+"""A pod that is gone may leave an address at which nobody answers. Then another replica is asked in time."""
 IDLE_NS = nanoseconds(30.0)
 """A connection that idled for longer is not used again: the server may just be closing it."""
 
@@ -64,8 +66,9 @@ class Replica:
     async def _connect(self) -> Connection:
         try:
             loop = asyncio.get_running_loop()
-            _, connection = await loop.create_connection(Connection, self.host, self.port)
-        except OSError as error:
+            async with asyncio.timeout(CONNECT_TIMEOUT_S):
+                _, connection = await loop.create_connection(Connection, self.host, self.port)
+        except (OSError, TimeoutError) as error:
             raise Lost(str(error)) from None
         return connection
 
