@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,8 @@ class WatchedProcess(click.ParamType[tuple[str, int]]):
         name, _, pid = str(value).partition("=")
         if not name or not pid.isdecimal():
             self.fail(f"got {value!r}, expected NAME=PID, such as gateway=4711", param, ctx)
+        if name == "generator":
+            self.fail("the generator is watched anyway: give the process another name", param, ctx)
         return name, int(pid)
 
 
@@ -124,6 +127,8 @@ def command(
     from serving_ref.loadtest.target import parse_target
     from simulator.money.prices import list_prices
 
+    if cpu is not None and cpu not in os.sched_getaffinity(0):
+        raise click.BadParameter(f"this process may not use core {cpu}", ctx, param_hint="--cpu")
     target = parse_target(url)
     loaded = load_scenario(scenario, [*overrides, *([f"run.duration={duration}s"] if duration else [])])
     refuse_unsupported(loaded.scenario)

@@ -57,7 +57,9 @@ async def _run(folder: Path, settings: Settings) -> int:
     try:
         await generator.pool.warm(settings.connections)
     except OSError as error:
-        print(os.strerror(error.errno) if error.errno else error, file=sys.stderr)
+        # asyncio says only that a call failed; what TLS says has numbers of its own.
+        number = None if isinstance(error, ssl.SSLError) else error.errno
+        print(error if number is None else os.strerror(number), file=sys.stderr)
         return UNREACHABLE
     # What was made so far stays, and nothing that a request makes needs the collector.
     gc.collect()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -242,6 +243,29 @@ def test_what_cannot_be_sent_is_refused_before_anything_is_written(path, tmp_pat
     with pytest.raises(EnvironmentProblem, match="cannot be reached"):
         loadtest(path, server, "-o", tmp_path / "measured")
     assert sorted(each.name for each in tmp_path.iterdir()) == ["small.yaml", "users.yaml"]
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        ("--watch", "4711"),
+        ("--watch", "generator=1"),
+        ("--cpu", "4095"),
+        ("--max-lag", "soon"),
+        ("--duration", "5x"),
+    ],
+)
+def test_options_that_make_no_sense_are_refused(path, options):
+    result = baseload("loadtest", path, "--target", "http://127.0.0.1:1", *options, catch=True)
+    assert result.exit_code == ExitStatus.USAGE
+    assert options[0] in result.stderr
+
+
+def test_the_generator_can_be_pinned_and_others_watched(path):
+    core = min(os.sched_getaffinity(0))
+    with Server() as server:
+        result = loadtest(path, server, "--cpu", core, "--watch", f"me={os.getpid()}", "--json")
+    assert json.loads(result.stdout)["load_test"]["cpu"]["processes"].keys() == {"generator", "me"}
 
 
 def test_ctrl_c_ends_it_cleanly(path, tmp_path):

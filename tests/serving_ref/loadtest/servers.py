@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import socket
+import ssl
 import struct
 import threading
 import time
@@ -51,8 +52,10 @@ class Server:
         behave: Callable[[Seen], Answer] = lambda _: WELL,
         *,
         get: Callable[[Seen], Answer] = lambda _: Answer(404),
+        tls: ssl.SSLContext | None = None,
     ) -> None:
         """`get` answers GET requests."""
+        self._tls = tls
         self._behave, self._get = behave, get
         self.seen: list[Seen] = []
         self.connections = 0
@@ -71,7 +74,7 @@ class Server:
 
     @property
     def url(self) -> str:
-        return f"http://127.0.0.1:{self.port}"
+        return f"{'https' if self._tls else 'http'}://127.0.0.1:{self.port}"
 
     @property
     def inferred(self) -> list[Seen]:
@@ -95,9 +98,8 @@ class Server:
 
     def _serve(self) -> None:
         asyncio.set_event_loop(self._loop)
-        server = self._loop.run_until_complete(
-            self._loop.create_server(lambda: _Protocol(self), "127.0.0.1", 0)
-        )
+        listening = self._loop.create_server(lambda: _Protocol(self), "127.0.0.1", 0, ssl=self._tls)
+        server = self._loop.run_until_complete(listening)
         self.port = server.sockets[0].getsockname()[1]
         self._ready.set()
         self._loop.run_forever()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import ssl
+import subprocess
 import threading
 
 import numpy as np
@@ -10,6 +12,7 @@ import pytest
 from scenarios.errors import EnvironmentProblem
 from serving_ref.loadtest.recording import ENDED, SKIPPED, UNFINISHED
 from serving_ref.loadtest.results import MODEL, OPEN
+from serving_ref.loadtest.target import parse_target, probe
 from tests.serving_ref.loadtest.sending import SECOND, generator_process, regular, schedule, sent, settings
 from tests.serving_ref.loadtest.servers import WELL, Answer, Server
 
@@ -107,6 +110,24 @@ def test_a_server_that_closes_after_every_answer_gets_a_new_connection_for_each(
         result = sent(tmp_path, schedule(regular(50, 1)), settings(server.port, duration_ns=SECOND))
     assert (result.recorded.result == MODEL).all()
     assert server.connections >= 50
+
+
+def test_tls_is_spoken_to_a_server_that_is_trusted(tmp_path, monkeypatch):
+    subprocess.run(
+        ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-subj", "/CN=test", "-days", "2",
+         "-addext", "subjectAltName=IP:127.0.0.1", "-keyout", "key.pem", "-out", "cert.pem"],
+        cwd=tmp_path, check=True, capture_output=True,
+    )  # fmt: skip
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(tmp_path / "cert.pem", tmp_path / "key.pem")
+    with Server(tls=context) as server:
+        how = settings(server.port, duration_ns=SECOND, tls=True)
+        with pytest.raises(EnvironmentProblem, match="certificate"):
+            sent(tmp_path, schedule(regular(50, 1)), how)
+        monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "cert.pem"))
+        probe(parse_target(server.url), "web", b'POST / HTTP/1.1\r\nContent-Length: 14\r\n\r\n{"id":"probe"}')
+        result = sent(tmp_path, schedule(regular(50, 1)), how)
+    assert (result.recorded.result == MODEL).all()
 
 
 def test_the_target_is_asked_for_its_outcomes_name(tmp_path):
