@@ -19,7 +19,7 @@ from scenarios.traffic_checks import check_caches, check_items, check_shares, ch
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
-    from scenarios.schema import Model, Scenario
+    from scenarios.schema import Model, Scenario, Service
 
 Finding: TypeAlias = tuple[Location, str]
 
@@ -90,7 +90,7 @@ def check_used(scenario: Scenario) -> Iterator[Finding]:
 
 
 def check_profiles(scenario: Scenario) -> Iterator[Finding]:
-    """Each model has one profile for each instance type that its services run on."""
+    """Each model has one profile for each instance type that its services run on, up to their largest batch."""
     for i, model in enumerate(scenario.models):
         named = Counter(name for profile in model.profiles for name in profile.instance_types)
         for j, profile in enumerate(model.profiles):
@@ -102,7 +102,11 @@ def check_profiles(scenario: Scenario) -> Iterator[Finding]:
     for i, service in enumerate(scenario.services):
         for j, pool in enumerate(service.pools):
             if service.model in models and pool in types:
-                yield from _profiled(("services", i, "pools", j), models[service.model], pool, types[pool])
+                model, instance_type = models[service.model], types[pool]
+                yield from _profiled(("services", i, "pools", j), model, pool, instance_type)
+                yield from _measured(
+                    ("services", i, "batching", "max_batch_size"), service, model, instance_type
+                )
 
 
 def _profiled(location: Location, model: Model, pool: str, instance_type: str) -> Iterator[Finding]:
@@ -114,6 +118,20 @@ def _profiled(location: Location, model: Model, pool: str, instance_type: str) -
                 f"pool {pool} is of type {instance_type}, for which model {model.name} has no profile; "
                 f"it has one for {', '.join(known[:8])}{', …' if len(known) > 8 else ''}"
             ),
+        )
+
+
+def _measured(location: Location, service: Service, model: Model, instance_type: str) -> Iterator[Finding]:
+    """A table reaches up to the largest batch; what samples reach up to stands in their file, read by a run."""
+    known = {name: profile for profile in model.profiles for name in profile.instance_types}
+    profile = known.get(instance_type, known.get("*"))
+    if profile is None or profile.latency.table is None:
+        return
+    most, measured = service.batching.max_batch_size, profile.latency.table[-1][0]
+    if most > measured:
+        yield (
+            location,
+            f"got {most}: model {model.name} on {instance_type} is measured up to {measured} items",
         )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import importlib
 import os
 import sys
@@ -84,6 +85,11 @@ def main() -> None:
         sys.exit(error.status)
     except BrokenPipeError:
         sys.exit(ExitStatus.OK)
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EROFS):
+            raise
+        click.echo(f"error: cannot be written: {error.strerror}", err=True)
+        os._exit(ExitStatus.ENVIRONMENT)  # without another try to write what is buffered
 
 
 def _leave(status: ExitStatus) -> NoReturn:

@@ -63,6 +63,7 @@ def _validated(file: str, overrides: tuple[str, ...]) -> tuple[dict[str, Any], s
 
     try:
         loaded = load_scenario(file, overrides)
+        _check_prices(loaded)
         summary = _summary(loaded)
     except InvalidInput as error:
         problems = error.problems if isinstance(error, InvalidScenarioError) else ()
@@ -87,6 +88,19 @@ def _validated(file: str, overrides: tuple[str, ...]) -> tuple[dict[str, Any], s
         "summary": {section: dict(rows) for section, rows in summary},
     }
     return document, _text(loaded, summary, unsupported), True
+
+
+def _check_prices(loaded: LoadedScenario) -> None:
+    """Raise InvalidInput, naming file and pool, where no price is known: a run could not be billed."""
+    from scenarios.catalogue import load_catalogue
+    from simulator.money.prices import list_prices
+
+    price_of = list_prices(loaded.scenario, load_catalogue())
+    for pool in loaded.scenario.pools:
+        try:
+            price_of(pool)
+        except InvalidInput as error:
+            raise InvalidInput(f"{loaded.path}: {error}") from None
 
 
 def _summary(loaded: LoadedScenario) -> list[tuple[str, list[tuple[str, str]]]]:

@@ -6,6 +6,7 @@ from decimal import ROUND_HALF_EVEN
 from typing import TYPE_CHECKING
 
 from scenarios.catalogue import SCENARIO, PurchaseOption
+from scenarios.errors import InvalidInput
 from simulator.money.bill import NANO, PriceOf, UnitPrice
 
 if TYPE_CHECKING:
@@ -42,7 +43,10 @@ def list_prices(scenario: Scenario, catalogue: Catalogue) -> PriceOf:
             price = own.get((pool.instance_type, kind))
             if price is not None:
                 return UnitPrice(price.quantize(NANO, rounding=ROUND_HALF_EVEN), SCENARIO, "")
-        found = catalogue.require_price(pool.instance_type, scenario.region, _OPTION[pool.capacity_type])
+        try:
+            found = catalogue.require_price(pool.instance_type, scenario.region, _OPTION[pool.capacity_type])
+        except InvalidInput as error:
+            raise InvalidInput(f"pools[{pool.name}]: {error}") from None
         return UnitPrice(
             found.price_usd_per_h.quantize(NANO, rounding=ROUND_HALF_EVEN), found.source, found.as_of
         )

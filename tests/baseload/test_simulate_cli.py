@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import signal
 import subprocess
@@ -256,6 +257,28 @@ def test_an_interrupted_run_leaves_the_one_before(path, tmp_path, monkeypatch):
     result = simulate(path, "-o", tmp_path / "run", "--force", "--seed", 5, catch=True)
     assert result.exit_code != ExitStatus.OK
     assert (tmp_path / "run/run.json").read_bytes() == before
+
+
+def run_into(output, path, *arguments):
+    program = "from baseload.cli import main; main()"
+    command = [sys.executable, "-c", program, "simulate", str(path), "-q", *arguments]
+    return subprocess.run(command, stdout=output, stderr=subprocess.PIPE, text=True, cwd=ROOT, check=False)
+
+
+def test_a_reader_that_stops_early_changes_no_status(path):
+    reader, writer = os.pipe()
+    os.close(reader)
+    with os.fdopen(writer, "w") as gone:
+        done = run_into(gone, path, "--detailed-exitcode", "--set", "slos.fast.latency=1ns")
+    assert (done.returncode, done.stderr) == (ExitStatus.NEGATIVE, "")
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="only Linux has /dev/full")
+def test_a_full_disk_is_one_message(path):
+    with Path("/dev/full").open("w") as full:
+        done = run_into(full, path, "--json")
+    assert done.returncode == ExitStatus.ENVIRONMENT
+    assert done.stderr == "error: cannot be written: No space left on device\n"
 
 
 def test_the_published_exit_statuses_are_those_of_the_code():

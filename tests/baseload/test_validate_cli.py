@@ -128,6 +128,12 @@ def test_a_trace_that_cannot_be_read_is_a_problem(path, tmp_path):
     assert "counts.csv" in result.stderr
 
 
+def test_a_pool_without_a_known_price_is_a_problem(path):
+    result = validate(path, "--set", "pools.gpu.instance_type=g5.xlrge")
+    assert result.exit_code == ExitStatus.INVALID_INPUT
+    assert f"{path}: pools[gpu]: unknown instance type 'g5.xlrge'" in result.stderr
+
+
 def test_json_for_programs(path, tmp_path):
     bad = tmp_path / "bad.yaml"
     bad.write_text(SCENARIO.replace("300ms", "300"))

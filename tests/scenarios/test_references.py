@@ -106,6 +106,14 @@ class TestProfiles:
 
         assert findings(change) == {}
 
+    def test_a_table_reaches_up_to_the_largest_batch(self):
+        def change(document):
+            latency = {"table": [[1, "1ms"], [4, "2ms"]]}
+            document["models"][0]["profiles"] = [{"instance_types": ["*"], "latency": latency}]
+
+        found = findings(change)
+        assert found[("services", 0, "batching", "max_batch_size")].endswith("is measured up to 4 items")
+
     @pytest.mark.parametrize("name", ["*", "g5.xlarge"])
     def test_a_type_has_one_profile(self, name):
         def change(document):

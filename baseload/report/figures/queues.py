@@ -81,6 +81,6 @@ def _takeaway(series: Series, named: bool) -> str:
         busy = wording.percent(totals["utilisation"])
         most = wording.count(totals["queued_max"])
         parts.append(
-            f"{name}: {busy} busy; a request waited {wait} on average, and at most {most} were waiting"
+            f"{name}: {busy} busy; a request waited {wait} on average, and at most {most} were seen waiting"
         )
     return (f"{series.label}: " if named else "") + "; ".join(parts) + "."
