@@ -6,6 +6,8 @@ from pathlib import Path
 
 import click
 
+from scenarios.errors import InvalidInput
+
 
 @click.command("report")
 @click.argument("runs", metavar="RUN…", nargs=-1, required=True, type=click.Path(path_type=Path))
@@ -27,5 +29,7 @@ def command(runs: tuple[Path, ...], output: Path) -> None:
     from baseload.report.page import write_report  # `baseload --help` stays instant
     from simulator.results.run_directory import read_run
 
+    if output.suffix.lower() not in (".html", ".htm"):  # it would replace what is there, a scenario for one
+        raise InvalidInput(f"{output}: expected a name that ends with .html")
     write_report([read_run(run) for run in runs], output)
     click.echo(f"wrote {output} ({output.stat().st_size / 1e6:.1f} MB)", err=True)

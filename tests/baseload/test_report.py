@@ -198,6 +198,14 @@ def test_the_command_writes_the_page(runs, tmp_path):
     assert output.read_text(encoding="utf-8") == render([read_run(runs[0].directory)])
 
 
+def test_a_page_never_replaces_another_kind_of_file(runs, tmp_path):
+    scenario = tmp_path / "shop.yaml"
+    scenario.write_text("precious")
+    result = CliRunner().invoke(command, [str(runs[0].directory), "-o", str(scenario)])
+    assert "expected a name that ends with .html" in str(result.exception)
+    assert scenario.read_text() == "precious"
+
+
 def test_a_refused_file_is_said_so(runs, tmp_path):
     (tmp_path / "taken").write_text("")
     with pytest.raises(EnvironmentProblem, match="cannot be written"):
