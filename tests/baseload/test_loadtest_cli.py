@@ -268,10 +268,18 @@ def test_the_generator_can_be_pinned_and_others_watched(path):
     assert json.loads(result.stdout)["load_test"]["cpu"]["processes"].keys() == {"generator", "me"}
 
 
+INTERRUPTIBLE = """
+import signal, sys
+from baseload.cli import main
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs ignore it
+sys.argv = ["baseload", *sys.argv[1:]]
+main()
+"""
+
+
 def test_ctrl_c_ends_it_cleanly(path, tmp_path):
     command = (
-        "import sys; from baseload.cli import main; sys.argv = ['baseload', *sys.argv[1:]]; main()",
-        "loadtest", str(path), "--duration", "10m", "-o", str(tmp_path / "measured"),
+        INTERRUPTIBLE, "loadtest", str(path), "--duration", "10m", "-o", str(tmp_path / "measured"),
     )  # fmt: skip
     with Server() as server:
         process = subprocess.Popen(
