@@ -19,8 +19,6 @@ if TYPE_CHECKING:
     from serving_ref.cluster.tools import Toolbox
 
 API_TIMEOUT_S = 120.0
-GRACE_S = 20
-"""A node silent for so long is not ready. Kubernetes' own default is 50 s; kubelets here report every 4 s."""
 KUBECONFIGS = ("admin", "controller-manager", "scheduler", "kube-proxy")
 
 
@@ -45,7 +43,7 @@ class ControlPlane:
         self._start("kube-apiserver", config.api_server_flags(self.plan, pki))
         say("waiting for the API server")
         self.machine.wait_for("kube-apiserver", kubectl.is_ready, timeout_s=API_TIMEOUT_S)
-        self._start("kube-controller-manager", config.controller_manager_flags(pki, grace_s=GRACE_S))
+        self._start("kube-controller-manager", config.controller_manager_flags(pki))
         self._start("kube-scheduler", config.scheduler_flags(pki))
         self._start_dns(kubectl)
 

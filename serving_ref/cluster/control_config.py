@@ -67,8 +67,8 @@ def api_server_flags(plan: AddressPlan, pki: Path) -> list[str]:
     ]
 
 
-def controller_manager_flags(pki: Path, *, grace_s: int) -> list[str]:
-    """`grace_s`: how long a silent node counts as alive; the HPA looks every 15 s, as everywhere."""
+def controller_manager_flags(pki: Path) -> list[str]:
+    """Its defaults: the HPA looks every 15 s, and a node that is silent for 50 s is not ready."""
     config = f"{pki}/controller-manager.kubeconfig"
     return [
         f"--kubeconfig={config}",
@@ -79,7 +79,6 @@ def controller_manager_flags(pki: Path, *, grace_s: int) -> list[str]:
         f"--root-ca-file={pki}/ca.crt",
         f"--service-account-private-key-file={pki}/service-accounts.key",
         "--use-service-account-credentials",
-        f"--node-monitor-grace-period={grace_s}s",
         *QUICK_CLIENT,
     ]
 

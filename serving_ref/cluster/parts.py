@@ -38,6 +38,7 @@ REDIS_PORT = 6379
 KEDA_ADAPTER_PORT = 6444
 KARPENTER_HEALTH_PORT = 8181
 KWOK_PORT = 10247
+KEDA_HEALTH_PORT = 8281
 KEDA_GRPC = "127.0.0.1:9666"
 CRD_TIMEOUT = "60s"
 READY_TIMEOUT_S = 120.0
@@ -112,6 +113,7 @@ class Parts:
             "KUBECONFIG": str(self.folder.admin),
             "WATCH_NAMESPACE": "",
             "POD_NAMESPACE": KEDA,
+            "KEDA_CLUSTER_OBJECT_NAMESPACE": KEDA,
             "POD_NAME": "keda-operator",
             "OPERATOR_NAME": "keda-operator",
         }
@@ -124,7 +126,7 @@ class Parts:
                 f"--cert-dir={certificates}",
                 f"--metrics-service-bind-address={KEDA_GRPC}",
                 "--metrics-bind-address=127.0.0.1:8280",
-                "--health-probe-bind-address=127.0.0.1:8281",
+                f"--health-probe-bind-address={self.plan.control}:{KEDA_HEALTH_PORT}",
                 "--zap-log-level=info",
             ],
             environment=environment,
@@ -197,6 +199,7 @@ class Parts:
         """Wait until the parts answer."""
         if "keda" in self.parts:
             say("waiting for KEDA's metrics")
+            self._wait_for("keda-operator", KEDA_HEALTH_PORT, "/readyz")
             name = "apiservice/v1beta1.external.metrics.k8s.io"
             self.control.wait_for(
                 "keda-adapter", lambda: self._condition(name, "Available"), timeout_s=READY_TIMEOUT_S

@@ -47,7 +47,7 @@ def test_every_file_of_keys_that_is_named_is_made():
     made = {each.file for each in control_certificates(PLAN)} | {"ca", "service-accounts"}
     lines = [
         *control_config.api_server_flags(PLAN, PKI),
-        *control_config.controller_manager_flags(PKI, grace_s=20),
+        *control_config.controller_manager_flags(PKI),
         *control_config.scheduler_flags(PKI),
     ]
     named = {Path(line.partition("=")[2]).stem for line in lines if f"={PKI}/" in line}
