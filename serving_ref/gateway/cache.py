@@ -62,7 +62,3 @@ class ResponseCache:
         if not ok:
             self.metrics.cache_error.inc()
         self.breaker.note(time.monotonic_ns(), ok=ok, latency_ns=0, epoch=epoch)
-
-    async def close(self) -> None:
-        """Leave Redis."""
-        await self.redis.aclose()

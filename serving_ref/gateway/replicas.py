@@ -135,11 +135,6 @@ class Replicas:
         """Prefer others for a while: it asked to leave its connection."""
         replica.leaving_until_ns = time.monotonic_ns() + self.eject_ns
 
-    def close(self) -> None:
-        """Leave all idle connections."""
-        for replica in self.all:
-            replica.close()
-
 
 class _Unknown(Exception):
     """The name server did not say."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import bisect
 import itertools
+import logging
 import random
 import time
 from dataclasses import dataclass, field
@@ -157,7 +158,8 @@ class RouteHandler:
         """Bring a flight to its end: everybody who waits for it hears the same."""
         try:
             reply = await self._reply(flight)
-        except Exception as error:
+        except Exception as error:  # a defect must cost its own request only, and be an outcome like others
+            logging.getLogger("uvicorn.error").exception("a flight broke")
             reply = _refusal(Outcome.ERROR, type(error).__name__.encode())
         flight.reply = reply
         self.outstanding -= 1

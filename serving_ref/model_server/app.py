@@ -12,7 +12,7 @@ import orjson
 from serving_ref import asgi, protocol
 from serving_ref.inference import InvalidRequest, checked_request, input_tensors, response_body
 from serving_ref.metrics import CONTENT_TYPE, exposed
-from serving_ref.model_server.batcher import NEVER, Batcher, Closed, Expired, Queue, QueueFull
+from serving_ref.model_server.batcher import NEVER, Batcher, Expired, Queue, QueueFull
 from serving_ref.model_server.metrics import Metrics
 from serving_ref.model_server.model import load_model, warm_up
 from serving_ref.protocol import STATUS, Outcome, timeout_ms
@@ -29,6 +29,10 @@ _TIMEOUT_MS, _PRIORITY, _DIFFICULTY, _OUTCOME = (
     name.encode() for name in (protocol.TIMEOUT_MS, protocol.PRIORITY, protocol.DIFFICULTY, protocol.OUTCOME)
 )
 _NS_PER_MS = 1_000_000
+
+
+class NotReady(Exception):
+    """The model is not in memory yet."""
 
 
 class ModelServer:
@@ -123,7 +127,7 @@ class ModelServer:
             outcome, body = Outcome.QUEUE_FULL, asgi.error_body("the queue is full")
         except Expired:
             outcome, body = Outcome.TIMEOUT, asgi.error_body("the time that the client gave was over")
-        except Closed:
+        except NotReady:
             outcome, body = Outcome.NO_REPLICA, asgi.error_body("the model is not ready")
         except Exception as error:
             outcome, status, body = Outcome.ERROR, 500, asgi.error_body(f"{type(error).__name__}: {error}")
@@ -140,7 +144,7 @@ class ModelServer:
         body = await asgi.read_body(headers, receive, self.settings.limits)
         request, items = checked_request(body)
         if self.model is None or self.batcher is None:
-            raise Closed
+            raise NotReady
         if items > self.rule.max_items:
             raise InvalidRequest(f"expected at most {self.rule.max_items} items, got {items}")
         stated = headers.get(_DIFFICULTY)

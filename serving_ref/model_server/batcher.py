@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 import threading
 import time
 from collections import deque
@@ -35,10 +36,6 @@ class QueueFull(Exception):
 
 class Expired(Exception):
     """The client has given up, and the request was left out of its batch."""
-
-
-class Closed(Exception):
-    """The server has stopped."""
 
 
 @dataclass(eq=False)
@@ -134,7 +131,6 @@ class Batcher:
         self.observer = observer
         self.loop = asyncio.get_running_loop()
         self.changed = threading.Condition()
-        self.closed = False
         self.watched_until_ns = NEVER
         """When a thread will look at the queue by itself; NEVER: all of them sleep or work."""
         self.threads = [
@@ -147,46 +143,36 @@ class Batcher:
     async def infer(self, inputs: Tensors, items: int, priority: int, deadline_ns: int) -> Tensors:
         """Return a request's outputs once its batch is done.
 
-        Raises QueueFull, Expired, Closed, or the model's error.
+        Raises QueueFull, Expired, or the model's error.
         """
         waiting = Waiting(inputs, items, priority, deadline_ns, self.loop.create_future())
         with self.changed:
-            if self.closed:
-                raise Closed
             self.queue.join(waiting, time.monotonic_ns())
-            if (
-                self.watched_until_ns == NEVER or self.queue.may_go
-            ):  # else whoever watches will see it in time
+            # Else whoever watches the queue will see it in time.
+            if self.watched_until_ns == NEVER or self.queue.may_go:
                 self.changed.notify()
         return await waiting.answer
 
-    def close(self) -> None:
-        """End the threads when their batches are done; what still waits is refused."""
-        with self.changed:
-            self.closed = True
-            left = [waiting for level in self.queue.levels for waiting in level]
-            for level in self.queue.levels:
-                level.clear()
-            self.queue.size = self.queue.items = 0
-            self.changed.notify_all()
-        self._refuse(left, Closed())
-
     def _instance(self) -> None:
-        while (batch := self._next()) is not None:
+        while True:
+            batch = self._next()
             begun_ns = time.monotonic_ns()
             try:
                 outputs = self._run(batch)
-            except Exception as error:
+            except (
+                Exception
+            ) as error:  # a model may fail in any way, and every request of the batch must hear of it
+                logging.getLogger("uvicorn.error").exception("a batch of %d failed", len(batch))
                 self._from_thread(self._refuse, batch, error)
             else:
                 self._from_thread(self._deliver, batch, outputs)
             items = sum(waiting.items for waiting in batch)
             self.observer.batch_done(batch, items, begun_ns, time.monotonic_ns())
 
-    def _next(self) -> list[Waiting] | None:
-        """Wait for a batch; None: the server stops."""
+    def _next(self) -> list[Waiting]:
+        """Wait for a batch."""
         with self.changed:
-            while not self.closed:
+            while True:
                 expired: list[Waiting] = []
                 now_ns = time.monotonic_ns()
                 found = self.queue.take(now_ns, expired)
@@ -202,7 +188,6 @@ class Batcher:
                     self.watched_until_ns = found
                     self.changed.wait((found - now_ns) / NANOSECONDS_PER_SECOND)
                     self.watched_until_ns = NEVER
-        return None
 
     def _run(self, batch: list[Waiting]) -> Tensors:
         if len(batch) == 1:
