@@ -23,12 +23,17 @@ END_NS = 4_000_000_000
 """Long after the last arrival: every request has its outcome by then, and so is in the log."""
 
 
+DELAYS_US = (0, 500, 2_000, 9_000, 40_000)
+timeouts_us = st.sampled_from(DELAYS_US[1:]) | st.integers(1_000, 60_000)
+"""As long as a delay, so that a batch is due and a client gives up at one moment; or anything."""
+
+
 @st.composite
 def scenarios(draw: st.DrawFn) -> Scenario:
     largest = draw(st.integers(3, 16))
     batching: dict[str, Any] = {
         "max_batch_size": largest,
-        "max_queue_delay": f"{draw(st.sampled_from([0, 500, 2_000, 9_000, 40_000]))}us",
+        "max_queue_delay": f"{draw(st.sampled_from(DELAYS_US))}us",
         "preferred_batch_sizes": draw(st.lists(st.integers(1, largest), max_size=3)),
         "drop_expired": draw(st.booleans()),
     }
@@ -46,7 +51,7 @@ def scenarios(draw: st.DrawFn) -> Scenario:
             "classes": [
                 {
                     "name": f"c{place}", "arrivals": "a", "share": share, "route": "r", "items": SIZES[place],
-                    "priority": draw(st.integers(0, 7)), "timeout": f"{draw(st.integers(1, 60)) + place / 7:.3f}ms",
+                    "priority": draw(st.integers(0, 7)), "timeout": f"{draw(timeouts_us) + place}us",
                 }
                 for place, share in enumerate(shares) if share
             ],
