@@ -29,6 +29,8 @@ VOLATILE = re.compile(
     r"nr_hugepages\w*|usermodehelper|lost\w*|drop_caches|flush|stat_refresh|loadavg)(/|$)"
 )
 """Settings that count what happens, or that differ from one read to the next."""
+OUR_GROUPS = re.compile(r"baseload|kubepods|k8s\.io|cri-containerd")
+"""Names under which a cluster makes control groups; those of sessions and commands come and go meanwhile."""
 FOLDERS = ("/etc", "/opt", "/run", "/run/netns", "/var/lib", "/var/log", "/var/run/netns")
 
 
@@ -87,7 +89,7 @@ def machine():
         "routes": set(output("ip", "route", "show", "table", "all").splitlines()),
         "network namespaces": set(output("ip", "netns", "list").split()),
         "rules": filter_rules(),
-        "control groups": {folder for folder, _, _ in os.walk("/sys/fs/cgroup")},
+        "control groups": {folder for folder, _, _ in os.walk("/sys/fs/cgroup") if OUR_GROUPS.search(folder)},
         "settings": sysctls(),
         "folders": {str(path) for folder in FOLDERS for path in Path(folder).glob("*")},
     }
