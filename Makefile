@@ -31,7 +31,7 @@ demo: $(READY) ## simulate a bundled scenario and write its report (SCENARIO=…
 
 test: lint test-system-packages ## lint, then every test but the benchmarks (PYTEST_ARGS='-k …')
 	$(PYTEST) -n $(WORKERS) --dist loadfile --durations 8 $(PYTEST_ARGS)
-	$(if $(PYTEST_ARGS),@echo "Left out: the tests on a cluster (make test-cluster PYTEST_ARGS=…)",@$(MAKE) test-cluster)
+	@echo "Left out: the tests on a cluster (make test-cluster)"
 
 test-cluster: $(READY) test-system-packages ## the tests on a local cluster: as root, with Go; elsewhere it says why not
 	$(PYTEST) tests/cluster --durations 8 $(PYTEST_ARGS)
