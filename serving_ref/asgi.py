@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from typing import TYPE_CHECKING, Any
 
 import orjson
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
 Headers = list[tuple[bytes, bytes]]
 JSON = (b"content-type", b"application/json")
 CLOSE = (b"connection", b"close")
+DISCARDED_BYTES, DISCARD_S = 1 << 22, 1.0
+"""What is read, at most, of a body that is too large, so that its sender sees the refusal."""
 
 
 class Disconnected(Exception):
@@ -34,6 +37,8 @@ async def read_body(headers: dict[bytes, bytes], receive: Receive, limits: Limit
         raise InvalidRequest("expected plain JSON: no content encoding, no binary tensors", 415)
     declared = headers.get(b"content-length", b"0")
     if not declared.isdigit() or int(declared) > limits.body:
+        if b"expect" not in headers:  # who waits for leave to send has nothing under way
+            await _discard(receive)
         raise InvalidRequest(f"the body is larger than {limits.body} bytes", 413)
     message = await receive()
     body: bytes = message.get("body", b"")
@@ -56,10 +61,28 @@ async def _rest(receive: Receive, most: int) -> bytes:
             raise Disconnected
         parts.append(message.get("body", b""))
         size += len(parts[-1])
-        if size > most:
-            raise InvalidRequest("the body is too large", 413)
         more = message.get("more_body", False)
+        if size > most:
+            if more:
+                await _discard(receive)
+            raise InvalidRequest("the body is too large", 413)
     return b"".join(parts)
+
+
+async def _discard(receive: Receive) -> None:
+    """Read on for a while, and throw away.
+
+    A connection that is closed over bytes that nobody has read is reset, and who still sends then loses the answer
+    that was on its way (RFC 9112, section 9.6).
+    """
+    left = DISCARDED_BYTES
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(DISCARD_S):
+            while left > 0:
+                message = await receive()
+                left -= len(message.get("body", b""))
+                if not message.get("more_body", False):
+                    return
 
 
 async def respond(send: Send, status: int, body: bytes, headers: Headers) -> None:

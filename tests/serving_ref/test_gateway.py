@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 
 import pytest
 
@@ -112,6 +113,17 @@ def test_a_body_without_a_declared_length_is_bounded_too(plain):
             yield b"x" * 100
 
     assert plain.request("POST", "/v2/models/main/infer", parts()).status == 413
+
+
+def test_who_is_still_sending_too_much_sees_the_refusal_all_the_same(plain):
+    def slowly(parts, wait_s):
+        for _ in range(parts):
+            time.sleep(wait_s)
+            yield b"x" * 50_000
+
+    for parts, wait_s in ((40, 0.0), (4, 0.05)):
+        assert plain.request("POST", "/v2/models/main/infer", slowly(parts, wait_s)).status == 413
+    assert plain.request("POST", "/v2/models/main/infer", b"x" * 3_000_000).status == 413
 
 
 def test_every_request_is_counted_once_by_class_and_outcome(plain):
