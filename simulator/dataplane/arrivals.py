@@ -10,16 +10,24 @@ import math
 from typing import Any
 
 import numpy as np
-from numba import int64
+from numba import int64, uint64
 
 from simulator.dataplane import draws
 from simulator.dataplane import specification as spec
 from simulator.dataplane.compiled import entry, inlined, outlined
-from simulator.dataplane.memory import ALL, array_at, classes, floats, ints, prefetch, record_at, streams
-from simulator.dataplane.records import BLOCK, WORD
+from simulator.dataplane.memory import (
+    ALL,
+    array_at,
+    classes,
+    floats,
+    ints,
+    prefetch,
+    record_at,
+    streams,
+)
+from simulator.dataplane.records import BLOCK, INT, WORD
 
 NEVER = spec.NEVER
-LONGEST_GAP_NS = float(NEVER // 2)
 
 
 @inlined
@@ -34,60 +42,70 @@ def _gap(stream: Any, ident: Any) -> Any:
 
 
 @inlined
-def _poisson_gaps(seed: Any, first: Any, n: Any, gaps: Any, doubtful: Any) -> None:
+def _poisson_gaps(p: Any, seed: Any, first: Any, n: Any) -> None:
     """Exponential gaps of requests first … first + n - 1: a loop of vector instructions, then the rare retries."""
+    gaps = array_at(p.gaps, BLOCK, np.float64)
+    doubtful = array_at(p.doubtful, BLOCK, np.int64)
+    doubts = 0
+    bits = array_at(p.noise_hash, BLOCK, np.uint64)
     for i in range(n):
-        x, stands = draws.exponential_try(draws.hashed(seed, first + i, 0))
-        gaps[i] = x
-        doubtful[i] = not stands
+        bits[i] = draws.hashed(seed, first + i, 0)
     for i in range(n):
-        if doubtful[i]:
-            gaps[i] = draws.exponential_retry(draws.hashed(seed, first + i, 0))
+        gaps[i], stands = draws.exponential_try(bits[i])
+        if not stands:
+            doubtful[uint64(doubts)] = i
+            doubts += 1
+    for y in range(doubts):
+        i = uint64(doubtful[y])
+        gaps[i] = draws.exponential_retry(bits[i])
 
 
 @outlined
-def _from_rate(p: Any, stream: Any, out: Any) -> None:
+def _from_rate(p: Any, stream: Any, to: Any) -> None:
     """Renewal process in operational time: gaps are divided by the rate of the piece that they fall into."""
     gaps = array_at(p.gaps, BLOCK, np.float64)
-    doubtful = array_at(p.doubtful, BLOCK, np.uint8)
     done = 0
     while done < BLOCK:
         if stream.piece >= stream.pieces:
             for i in range(done, BLOCK):
-                out[i] = NEVER
+                record_at(to, i, INT).value = NEVER
             return
         end_ns = ints(p, stream.ends_at + stream.piece)
         rate = floats(p, stream.rates_at + stream.piece)
         if rate <= 0.0:
             stream.now_ns, stream.piece = end_ns, stream.piece + 1
             continue
-        # No more than will probably fit into the piece: what does not is drawn again.
-        expected = float(end_ns - stream.now_ns) * rate
+        # No more than will probably fit into the piece: what does not is drawn again. A gap counts up to what is left
+        # of the piece; no more of them than can be added up.
+        left_ns = end_ns - stream.now_ns
+        longest_ns = float(left_ns + 1024)
+        expected = float(left_ns) * rate
         n = int64(min(float(BLOCK - done), expected + 4.0 * math.sqrt(expected) + 8.0))
+        n = min(n, NEVER // (left_ns + 1))
         first = stream.next_id
         if stream.gap_kind == spec.GAP_POISSON:
-            _poisson_gaps(stream.gap_seed, first, n, gaps, doubtful)
+            _poisson_gaps(p, stream.gap_seed, first, n)
         else:
             for i in range(n):
                 gaps[i] = _gap(stream, first + i)
         mean_ns = 1.0 / rate
         # First all of them, as if the piece did not end: a loop without a way out is twice as fast.
+        out = array_at(to + 8 * done, n, np.int64)
         for i in range(n):
-            out[done + i] = int64(min(gaps[i] * mean_ns + 0.5, LONGEST_GAP_NS))
+            out[i] = int64(min(gaps[i] * mean_ns + 0.5, longest_ns))
         now = stream.now_ns
         for i in range(n):
-            now = min(now + out[done + i], NEVER)
-            out[done + i] = now
+            now += out[i]
+            out[i] = now
         i = n
-        while i > 0 and out[done + i - 1] >= end_ns:
+        while i > 0 and out[i - 1] >= end_ns:
             i -= 1
         if i > 0:
-            stream.now_ns = out[done + i - 1]
+            stream.now_ns = out[i - 1]
         stream.next_id = first + i
         done += i
         if i < n:
-            then = _across_pieces(p, stream, gaps[i])
-            out[done] = then
+            record_at(to, done, INT).value = _across_pieces(p, stream, gaps[i])
             stream.next_id += 1
             done += 1
 
@@ -172,7 +190,7 @@ def fill_times(p: Any, s: Any, to: Any) -> None:
     stream.first_id = stream.next_id
     stream.position = 0
     if stream.source == spec.FROM_RATE:
-        _from_rate(p, stream, out)
+        _from_rate(p, stream, to)
     elif stream.source == spec.FROM_TIMES:
         _from_times(p, stream, out)
     elif stream.source == spec.FROM_COUNTS:
@@ -327,23 +345,26 @@ def refill(p: Any, s: Any, times_to: Any, classes_to: Any, keys_to: Any) -> Any:
 
 
 @inlined
-def ask_for_popularity(p: Any, s: Any, i: Any) -> None:
-    """Ask memory for what the i-th request of the block that was looked ahead to will need of the popularity table.
+def ask_for_popularity(p: Any, s: Any, first: Any, before: Any) -> None:
+    """Ask memory for what some requests of the block that was looked ahead to will need of the popularity table.
 
-    A table of a million keys is in no cache. One at a time, between other work: a core drops most of what is asked
+    A table of a million keys is in no cache. A few at a time, between other work: a core drops most of what is asked
     for in a burst.
     """
     stream = streams(p, s)
     if stream.ask_table >= 0:
-        h = record_at(p.ahead_hash, s * BLOCK + i, WORD).value
-        prefetch(p.words + 8 * (stream.ask_table + int64(draws.alias_slot(h, stream.ask_keys))))
+        table, n_keys = p.words + 8 * stream.ask_table, stream.ask_keys
+        hashes = block_of(p.ahead_hash, s)
+        for i in range(first, before):
+            prefetch(table + 8 * int64(draws.alias_slot(record_at(hashes, i, WORD).value, n_keys)))
 
 
 @inlined
-def ask_for_row(p: Any, key: Any) -> None:
-    """Ask memory for the row of a key that will be looked up soon."""
-    if key >= 0:
-        prefetch(p.rows + 8 * key)
+def ask_for_rows(p: Any, keys: Any, first: Any, before: Any) -> None:
+    """Ask memory for the rows of some requests' keys, which will be looked up soon. (No key: it does no harm.)"""
+    table = p.rows
+    for i in range(first, before):
+        prefetch(table + 8 * record_at(keys, i, INT).value)
 
 
 @inlined

@@ -10,10 +10,10 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from numba import int64
+from numba import int64, uint64
 
 from simulator.dataplane import specification as spec
-from simulator.dataplane.arrivals import ask_for_popularity, ask_for_row, block_of, refill, refill_own
+from simulator.dataplane.arrivals import ask_for_popularity, ask_for_rows, block_of, refill, refill_own
 from simulator.dataplane.compiled import inlined, outlined
 from simulator.dataplane.foresee import WHO_MASK, WHO_SHIFT, foresee
 from simulator.dataplane.memory import ALL, array_at, classes, count_class, record_at, routes, streams
@@ -70,12 +70,12 @@ def row_answers(row: Any, t: Any, ttl_ns: Any) -> Any:
 @inlined
 def ask_ahead(p: Any) -> None:
     """Ask memory for a share of what the block ahead, and the one after it, will look at."""
-    keys_at = block_of(p.block_key, 1 - p.half)
-    for i in range(p.asked, min(p.asked + p.ask_step, p.ahead_n)):
-        ask_for_row(p, record_at(keys_at, i, INT).value)
-        if p.streams_n == 1:
-            ask_for_popularity(p, 0, i)
-    p.asked += p.ask_step
+    first = p.asked
+    before = min(first + p.ask_step, p.ahead_n)
+    p.asked = first + p.ask_step
+    ask_for_rows(p, block_of(p.block_key, 1 - p.half), first, before)
+    if p.streams_n == 1:
+        ask_for_popularity(p, 0, first, before)
 
 
 @outlined
@@ -92,23 +92,21 @@ def open_block(p: Any) -> None:
     class_numbers = array_at(block_of(p.block_class, p.half), BLOCK, np.int64)
     keys = array_at(block_of(p.block_key, p.half), BLOCK, np.int64)
     misses = array_at(p.misses, BLOCK + 1, np.int64)
-    ttls_ns = array_at(p.class_ttl_ns, p.classes_n, np.int64)
-    # Without a division of cases, so that the look-ups go side by side; a row of nobody's is never a hit.
+    ttls_ns = array_at(p.class_ttl_ns, p.classes_n, np.uint64)
+    # Without a division of cases, so that the look-ups go side by side. As unsigned numbers, what is still to be filled
+    # is older than any entry may become; one of a class without keys may become none old.
     all_rows = array_at(p.rows, ALL, np.int64)
-    is_miss = array_at(p.doubtful, BLOCK, np.uint8)
+    n = uint64(0)
     for i in range(p.block_n):
-        row = all_rows[max(keys[i], 0)]
-        hit = (keys[i] >= 0) & (row >= 0) & (row <= times[i]) & (times[i] < row + ttls_ns[class_numbers[i]])
-        is_miss[i] = not hit
-    n = 0
-    for i in range(p.block_n):
+        row = all_rows[uint64(max(keys[i], 0))]
+        hit = (row >= 0) & (uint64(times[i] - row) < ttls_ns[uint64(class_numbers[i])])
         misses[n] = i
-        n += int64(is_miss[i])
-    p.misses_n = n
+        n += uint64(not hit)
+    p.misses_n = int64(n)
     p.miss_at = 0
     p.miss_counted = 0
     misses[n] = p.block_n
-    p.ask_step = BLOCK // max(n, 1) + 1
+    p.ask_step = BLOCK // max(p.misses_n, 1) + 1
     if n == 0:
         ask_ahead(p)
     foresee(p)

@@ -80,9 +80,15 @@ def mix(z: Any) -> Any:
 
 
 @inlined
+def counted(seed: Any, ident: Any, attempt: Any) -> Any:
+    """What is hashed for (seed, id, attempt): uint64, id < 2**56, attempt < 256."""
+    return seed + (uint64(ident) * uint64(ATTEMPTS) + uint64(attempt)) * GOLDEN
+
+
+@inlined
 def hashed(seed: Any, ident: Any, attempt: Any) -> Any:
-    """64 random bits for (seed, id, attempt): uint64, id < 2**56, attempt < 256."""
-    return mix(seed + (uint64(ident) * uint64(ATTEMPTS) + uint64(attempt)) * GOLDEN)
+    """64 random bits for (seed, id, attempt)."""
+    return mix(counted(seed, ident, attempt))
 
 
 @inlined
@@ -146,8 +152,8 @@ def normal_try(h: Any) -> Any:
     """First try of the ziggurat: the signed value, and whether it may stand."""
     step = h & uint64(255)
     x = unit(h) * NORMAL_X[step + uint64(1)]
-    signed = x if (h >> uint64(8)) & uint64(1) else -x
-    return signed, x < NORMAL_X[step]
+    minus = (~h & uint64(256)) << uint64(55)
+    return _double_of(_bits_of(x) ^ minus), x < NORMAL_X[step]
 
 
 @outlined

@@ -11,6 +11,7 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+from numba import uint64
 
 from simulator.dataplane import draws
 from simulator.dataplane.arrivals import block_of
@@ -29,29 +30,39 @@ def foresee(p: Any) -> None:
     misses = array_at(p.misses, BLOCK + 1, np.int64)
     class_numbers = array_at(block_of(p.block_class, p.half), BLOCK, np.int64)
     who = array_at(block_of(p.block_who, p.half), BLOCK, np.int64)
+    # What is looked up by number comes first, by itself: loops over neighbours only become vector instructions.
     hashes = array_at(p.miss_hash, BLOCK, np.uint64)
     balance_seeds = array_at(p.class_balance_seed, p.classes_n, np.uint64)
     for y in range(p.misses_n):
-        i = misses[y]
-        hashes[y] = draws.hashed(balance_seeds[class_numbers[i]], who[i] & WHO_MASK, 0)
+        i = uint64(misses[y])
+        hashes[y] = draws.counted(balance_seeds[uint64(class_numbers[i])], who[i] & WHO_MASK, 0)
+    for y in range(p.misses_n):
+        hashes[y] = draws.mix(hashes[y])
     if p.foresees_noise == 0:
         return
     bits = array_at(p.noise_hash, BLOCK, np.uint64)
-    doubtful = array_at(p.doubtful, BLOCK, np.uint8)
     factors = array_at(p.miss_factor, BLOCK, np.float64)
     noise_seeds = array_at(p.class_noise_seed, p.classes_n * p.streams_n, np.uint64)
     sigmas = array_at(p.class_sigma, p.classes_n, np.float64)
-    streams_n = p.streams_n
+    streams_n = uint64(p.streams_n)
     for y in range(p.misses_n):
-        i = misses[y]
-        seed = noise_seeds[class_numbers[i] * streams_n + (who[i] >> WHO_SHIFT)]
-        bits[y] = draws.hashed(seed, who[i] & WHO_MASK, 0)
+        i = uint64(misses[y])
+        c = uint64(class_numbers[i])
+        seed = noise_seeds[c * streams_n + (uint64(who[i]) >> uint64(WHO_SHIFT))]
+        bits[y] = draws.counted(seed, who[i] & WHO_MASK, 0)
+        factors[y] = sigmas[c]
+    z = array_at(p.gaps, BLOCK, np.float64)
+    doubtful = array_at(p.doubtful, BLOCK, np.int64)
+    doubts = 0
     for y in range(p.misses_n):
-        z, stands = draws.normal_try(bits[y])
-        factors[y] = z
-        doubtful[y] = not stands
+        bits[y] = draws.mix(bits[y])
     for y in range(p.misses_n):
-        if doubtful[y]:
-            factors[y] = draws.normal_retry(bits[y])
+        z[y], stands = draws.normal_try(bits[y])
+        if not stands:
+            doubtful[uint64(doubts)] = y
+            doubts += 1
+    for at in range(doubts):
+        y = uint64(doubtful[at])
+        z[y] = draws.normal_retry(bits[y])
     for y in range(p.misses_n):
-        factors[y] = draws.lognormal(sigmas[class_numbers[misses[y]]], factors[y])
+        factors[y] = draws.lognormal(factors[y], z[y])

@@ -14,7 +14,8 @@ from simulator.dataplane import events as ev
 from simulator.dataplane import specification as spec
 from simulator.dataplane.arrivals import (
     ask_for_popularity,
-    ask_for_row,
+    ask_for_rows,
+    block_of,
     drawn_class,
     drawn_items,
     drawn_key,
@@ -99,9 +100,9 @@ def _user_sends(p: Any, s: Any, ident: Any, t: Any) -> Any:
 @inlined
 def _ask_ahead(p: Any, s: Any, i: Any) -> None:
     """Ask memory for what later sends of a stream than the i-th of its block will look at."""
-    ask_for_popularity(p, s, i)
+    ask_for_popularity(p, s, i, i + 1)
     if i + ROWS_AHEAD < BLOCK:
-        ask_for_row(p, _arrival(p.arrival_key, s, i + ROWS_AHEAD))
+        ask_for_rows(p, block_of(p.arrival_key, s), i + ROWS_AHEAD, i + ROWS_AHEAD + 1)
     if p.lru_n > 0 and i + ENTRIES_AHEAD < BLOCK:
         key = _arrival(p.arrival_key, s, i + ENTRIES_AHEAD)
         if key >= 0:
@@ -117,8 +118,7 @@ def _next_stream(p: Any) -> Any:
     for s in range(p.streams_n):
         if streams(p, s).position == BLOCK:
             refill_own(p, s)
-            for i in range(ROWS_AHEAD):
-                ask_for_row(p, _arrival(p.arrival_key, s, i))
+            ask_for_rows(p, block_of(p.arrival_key, s), 0, ROWS_AHEAD)
         when = _arrival(p.arrival_ns, s, streams(p, s).position)
         if when < next_ns:
             next_s, next_ns = s, when
