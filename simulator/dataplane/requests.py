@@ -102,14 +102,23 @@ def forget_deadline(p: Any, r: Any) -> None:
 
 @inlined
 def drop_stale(p: Any, g: Any, t: Any) -> None:
-    """Drop stale entries from a ring's front, as far as deadlines up to t. What is left there is a true deadline."""
+    """Where a ring's front is due by t, drop what is stale there. If it is due then, it is a true deadline.
+
+    All that is stale goes, due or not: the next time comes after most of a time-out.
+    """
     group = groups(p, g)
-    while group.head < group.tail and group.due_ns <= t:
-        entry = deadlines(p, g, group.head)
+    if group.due_ns > t:
+        return
+    head = group.head
+    due_ns = int64(NEVER)
+    while head < group.tail:
+        entry = deadlines(p, g, head)
         if requests(p, entry.request).deadline_ns == entry.due_ns:
+            due_ns = int64(entry.due_ns)
             break
-        group.head += 1
-        group.due_ns = deadlines(p, g, group.head).due_ns if group.head < group.tail else NEVER
+        head += 1
+    group.head = head
+    group.due_ns = due_ns
 
 
 @outlined
