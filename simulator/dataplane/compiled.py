@@ -61,5 +61,5 @@ def inlined(function: F) -> F:
 
 def outlined(function: F) -> F:
     """Compile a function off the hot path that only compiled code calls: kept out of line."""
-    compiled: F = numba.njit(_nrt=False, error_model="numpy")(function)
+    compiled: F = numba.njit(forceinline=False, _nrt=False, error_model="numpy")(function)
     return compiled

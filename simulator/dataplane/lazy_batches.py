@@ -69,7 +69,7 @@ def _land(p: Any, f: Any, end_ns: Any) -> None:
     p.open_flights -= 1
 
 
-@outlined
+@inlined
 def _land_batch(p: Any, v: Any) -> None:
     """All flights of a slot's batch land at its end."""
     server = servers(p, v)

@@ -190,7 +190,7 @@ def _count_slos(p: Any, c: Any, latency_ns: Any, n: Any) -> None:
         count_slo(p, ints(p, cls.slo_at + 2 * each), int64(good) * n, n)
 
 
-@outlined
+@inlined
 def answer(p: Any, r: Any, end_ns: Any, how: Any) -> None:
     """Final outcome of a logical request: answered well at `end_ns`."""
     request = requests(p, r)
