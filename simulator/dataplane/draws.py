@@ -72,11 +72,11 @@ NORMAL_X, NORMAL_F = _ziggurat(
 
 
 @inlined
-def mix(z: Any) -> Any:
+def mix(h: Any) -> Any:
     """Finaliser of SplitMix64."""
-    z = (z ^ (z >> uint64(30))) * uint64(0xBF58476D1CE4E5B9)
-    z = (z ^ (z >> uint64(27))) * uint64(0x94D049BB133111EB)
-    return z ^ (z >> uint64(31))
+    h = (h ^ (h >> uint64(30))) * uint64(0xBF58476D1CE4E5B9)
+    h = (h ^ (h >> uint64(27))) * uint64(0x94D049BB133111EB)
+    return h ^ (h >> uint64(31))
 
 
 @inlined

@@ -105,7 +105,7 @@ _EVENT_ORDERED = {
         "ring's first deadline is its last": (
             "if group.head == group.tail: group.due_ns =", "if True: group.due_ns =",
         ),
-        "an empty ring has something to drop": ("while group.head < group.tail and group", "while group"),
+        "an empty ring has something to drop": ("while head < group.tail", "while head <= group.tail"),
         "retried latency from the first send": ("bucket(end_ns - request.sent_ns)", "bucket(latency_ns)"),
     },
     "arrivals.py": {
@@ -125,7 +125,7 @@ EVENT_ORDERED = NEIGHBOURS + _bugs(_EVENT_ORDERED)
 _BLOCK_WISE = {
     "requests.py": {
         "an empty ring has something to drop, block-wise": (
-            "while group.head < group.tail and group", "while group",
+            "while head < group.tail", "while head <= group.tail",
         ),
     },
     "lazy_batches.py": {
@@ -144,8 +144,9 @@ _BLOCK_WISE = {
         ),
     },
     "blocks.py": {
-        "block hit lives one longer": ("times[i] < row + ttls_ns", "times[i] <= row + ttls_ns"),
-        "hit before its row is filled": ("& (row <= times[i])", "& (row <= times[i] + 1000000)"),
+        "block hit lives one longer": ("row) < ttls_ns", "row) <= ttls_ns"),
+        "hit before its row is filled": ("uint64(times[i] - row)", "uint64(max(times[i] - row, 0))"),
+        "what was never filled is a hit": ("hit = (row >= 0)", "hit = (row >= -1)"),
     },
     "blockwise.py": {
         "batch that ends now is in service": ("server.finish_ns > t else", "server.finish_ns >= t else"),
@@ -166,9 +167,13 @@ _BLOCK_WISE = {
         ),
     },
     "foresee.py": {
-        "one noise for all classes": ("class_numbers[i] * streams_n", "0 * streams_n"),
-        "one choice for all classes": ("balance_seeds[class_numbers[i]]", "balance_seeds[0]"),
-        "doubtful noise stands": ("if doubtful[y]:", "if False:"),
+        "one noise for all classes": ("noise_seeds[c * streams_n", "noise_seeds[uint64(0) * streams_n"),
+        "noise of the first class is as wide as all": ("sigmas[c]", "sigmas[0]"),
+        "one choice for all classes": ("balance_seeds[uint64(class_numbers[i])]", "balance_seeds[0]"),
+        "doubtful noise stands": ("draws.normal_retry(bits[y])", "z[y]"),
+    },
+    "state.py": {
+        "hit without a key": ("cls.keyed * routes", "routes"),
     },
 }  # fmt: skip
 BLOCK_WISE = _bugs(_BLOCK_WISE)

@@ -1,4 +1,4 @@
-"""A case that random ones seldom come near: noisy batches by the hundred, several classes, lost replicas."""
+"""Cases that random ones seldom come near."""
 
 from __future__ import annotations
 
@@ -7,6 +7,17 @@ from tests.simulator.exact.case import Case
 MS = 1_000_000
 _CLASS = {"timeout": "80ms", "retries": {"max": 1, "backoff": "5ms"}}
 _SERVICE = {"model": "m", "balancing": "power-of-two", "batching": {"max_batch_size": 2}}
+_MODELS = [
+    {
+        "name": "m",
+        "profiles": [
+            {
+                "instance_types": ["t"],
+                "latency": {"table": [[1, "10ms"], [2, "15ms"]], "noise": {"lognormal_cv": 0.6}},
+            }
+        ],
+    }
+]
 NOISY = Case(
     {
         "apiVersion": "baseload/v1",
@@ -23,17 +34,7 @@ NOISY = Case(
             {"name": "q", "targets": [{"service": "z"}]},
         ],
         "services": [{"name": "s", "pools": ["s"], **_SERVICE}, {"name": "z", "pools": ["z"], **_SERVICE}],
-        "models": [
-            {
-                "name": "m",
-                "profiles": [
-                    {
-                        "instance_types": ["t"],
-                        "latency": {"table": [[1, "10ms"], [2, "15ms"]], "noise": {"lognormal_cv": 0.6}},
-                    }
-                ],
-            }
-        ],
+        "models": _MODELS,
         "pools": [{"name": "s", "instance_type": "t"}, {"name": "z", "instance_type": "t"}],
     },
     {},
@@ -47,3 +48,26 @@ NOISY = Case(
     ),
     3000 * MS,
 )
+"""Noisy batches by the hundred, several classes, lost replicas."""
+
+KEYLESS = Case(
+    {
+        "apiVersion": "baseload/v1",
+        "metadata": {"name": "keyless"},
+        "run": {"duration": "2s"},
+        "arrivals": [{"name": "web", "rate": "200/s"}],
+        "classes": [
+            {"name": "page", "arrivals": "web", "share": 0.5, "route": "r", "keys": {"count": 2}, **_CLASS},
+            {"name": "form", "arrivals": "web", "share": 0.5, "route": "r", **_CLASS},
+        ],
+        "routes": [{"name": "r", "cache": {"ttl": "300ms"}, "coalesce": True, "targets": [{"service": "s"}]}],
+        "services": [{"name": "s", "pools": ["s"], **_SERVICE}],
+        "models": _MODELS,
+        "pools": [{"name": "s", "instance_type": "t"}],
+    },
+    {},
+    1,
+    ((0, (("add", 0, "s", "s", 0, 0), ("add", 1, "s", "s", 1, 0))),),
+    2000 * MS,
+)
+"""A route with a cache, and a class without keys on it."""

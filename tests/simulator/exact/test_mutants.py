@@ -8,7 +8,7 @@ from tests.simulator.exact.checked_memory import Runaway
 from tests.simulator.exact.explore import drawn
 from tests.simulator.exact.harness import BLOCKWISE, ENGINES, KERNEL, differences, play, play_reference
 from tests.simulator.exact.mutants import BLOCK_WISE, EVENT_ORDERED, NEIGHBOURS
-from tests.simulator.exact.noisy import NOISY
+from tests.simulator.exact.noisy import KEYLESS, NOISY
 from tests.simulator.exact.python_run import SOURCES, PythonRun
 from tests.simulator.exact.strategies import cases
 from tests.simulator.exact.ties import TIES
@@ -24,7 +24,7 @@ def pool(engine):
     """Cases for an engine with what the reference makes of them: small ones, then random ones on and off the grid."""
     plain = engine is BLOCKWISE
     on, off = (drawn(cases(grid=grid, plain=plain, length=SHORT), 110) for grid in (True, False))
-    chosen = [*(tie.case() for tie in TIES), NOISY] + [
+    chosen = [*(tie.case() for tie in TIES), NOISY, KEYLESS] + [
         case for pair in zip(on, off, strict=True) for case in pair
     ]
     taken = [(case, case.specification()) for case in chosen]
