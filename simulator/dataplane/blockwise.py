@@ -72,7 +72,8 @@ def _outstanding(p: Any, i: Any, t: Any) -> Any:
     """Flights waiting or in service at a station that has been brought up to t."""
     station = stations(p, i)
     server = servers(p, station.server)
-    return int64(station.queued) + (int64(server.batch_n) if server.finish_ns > t else int64(0))
+    # Without a division of cases: whether a batch is in service is as good as random.
+    return int64(station.queued) + int64(server.finish_ns > t) * int64(server.batch_n)
 
 
 @inlined

@@ -84,7 +84,7 @@ def test_time_is_linear_and_memory_flat_up_to_a_month_of_a_thousand_million_requ
 
 @pytest.mark.benchmark(group="scale")
 def test_two_seeds_on_two_threads(benchmark: Any, scenario: Any) -> None:
-    runs = ("--set", "run.duration=50000s", "--runs", "2")
+    runs = ("--set", "run.duration=400000s", "--runs", "2")
     ratios = [
         run(scenario, *runs, "--threads", "1")[1] / run(scenario, *runs, "--threads", "2")[1]
         for _ in range(3)
