@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import csv
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from scenarios.errors import InvalidInput
+from scenarios.problems import Problem
+from scenarios.samples import read_samples
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -17,7 +18,6 @@ if TYPE_CHECKING:
 
     from scenarios.schema import BatchLatency
 
-_SECONDS = {"s": 1.0, "ms": 1e-3, "us": 1e-6}
 Measured = dict[int, "NDArray[np.float64]"]
 
 
@@ -27,7 +27,7 @@ def latencies_by_items(
     """Return the values in seconds that a batch of 1, 2, … max_items takes, each as likely as the others of its size.
 
     `files` maps the `file:` of samples to its path; `model` and `service` are the places of the document that messages
-    name. Noise is not in it. Raises InvalidInput where the profile does not reach up to max_items.
+    name. Noise is not in it. Raises InvalidInput where a file cannot be read, or does not reach up to max_items.
     """
     known = _measured(latency, files, model)
     sizes = list(known)
@@ -55,34 +55,10 @@ def _measured(latency: BatchLatency, files: Mapping[str, Path], where: str) -> M
         return {items: np.array([seconds]) for items, seconds in latency.table}
     if latency.samples is None:
         return {}
-    samples = latency.samples
-    found: Measured = {}
-    path = files[samples.file]
-    with path.open(newline="") as text:
-        rows = csv.DictReader(text)
-        needed = {samples.batch, samples.latencies, *samples.where}
-        missing = sorted(needed - set(rows.fieldnames or []))
-        if missing:
-            raise InvalidInput(
-                f"{path}: no column {', '.join(missing)}; it has {', '.join(rows.fieldnames or [])}"
-            )
-        for number, row in enumerate(rows, start=2):
-            if any(row[column] != value for column, value in samples.where.items()):
-                continue
-            try:
-                values = np.sort(
-                    [float(value) * _SECONDS[samples.unit] for value in row[samples.latencies].split()]
-                )
-                found[int(row[samples.batch])] = values
-            except ValueError as error:
-                raise InvalidInput(
-                    f"{path}:{number}: {error}: expected a batch size and latencies in numbers"
-                ) from None
-            if not len(values) or values[0] <= 0:
-                raise InvalidInput(f"{path}:{number}: expected latencies above 0")
-    if not found:
-        raise InvalidInput(f"{where}: {path}: no row with {samples.where}")
-    return dict(sorted(found.items()))
+    samples = read_samples(latency.samples, files[latency.samples.file])
+    if isinstance(samples, Problem):
+        raise InvalidInput(f"{where}: {samples}")
+    return {items: np.array(seconds) for items, seconds in samples.items()}
 
 
 def _interpolated(low: NDArray[np.float64], high: NDArray[np.float64], part: float) -> NDArray[np.float64]:

@@ -13,6 +13,7 @@ from scenarios.named_files import resolve_files
 from scenarios.overrides import apply_overrides
 from scenarios.problems import InvalidScenarioError
 from scenarios.references import broken_references
+from scenarios.sample_checks import check_samples
 from scenarios.schema_errors import check
 from scenarios.yaml_source import plain
 
@@ -55,6 +56,8 @@ def load_scenario(path: str | Path, overrides: Sequence[str] = ()) -> LoadedScen
     problems += [problem_at(root, location, message) for location, message in broken_references(scenario)]
     files, missing = resolve_files(scenario, root)
     problems += missing
+    if not problems:
+        problems += check_samples(scenario, files, root)
     if problems:
         raise InvalidScenarioError(problems)
     document = plain(root)

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
     from scenarios.schema import Model, Scenario, Service
+    from scenarios.schema.fleet import Profile
 
 Finding: TypeAlias = tuple[Location, str]
 
@@ -104,9 +105,7 @@ def check_profiles(scenario: Scenario) -> Iterator[Finding]:
             if service.model in models and pool in types:
                 model, instance_type = models[service.model], types[pool]
                 yield from _profiled(("services", i, "pools", j), model, pool, instance_type)
-                yield from _measured(
-                    ("services", i, "batching", "max_batch_size"), service, model, instance_type
-                )
+                yield from _measured(i, service, model, instance_type)
 
 
 def _profiled(location: Location, model: Model, pool: str, instance_type: str) -> Iterator[Finding]:
@@ -121,18 +120,29 @@ def _profiled(location: Location, model: Model, pool: str, instance_type: str) -
         )
 
 
-def _measured(location: Location, service: Service, model: Model, instance_type: str) -> Iterator[Finding]:
-    """A table reaches up to the largest batch; what samples reach up to stands in their file, read by a run."""
-    known = {name: profile for profile in model.profiles for name in profile.instance_types}
-    profile = known.get(instance_type, known.get("*"))
-    if profile is None or profile.latency.table is None:
-        return
-    most, measured = service.batching.max_batch_size, profile.latency.table[-1][0]
+def _measured(place: int, service: Service, model: Model, instance_type: str) -> Iterator[Finding]:
+    """A table reaches up to the largest batch. What samples reach up to is said by their file (sample_checks)."""
+    profile = profile_on(model, instance_type)
+    if profile is not None and profile.latency.table is not None:
+        yield from largest_batch(place, service, model, instance_type, profile.latency.table[-1][0])
+
+
+def largest_batch(
+    place: int, service: Service, model: Model, instance_type: str, measured: int
+) -> Iterator[Finding]:
+    """A profile that is measured up to so many items holds the largest batch of services[place]."""
+    most = service.batching.max_batch_size
     if most > measured:
         yield (
-            location,
+            ("services", place, "batching", "max_batch_size"),
             f"got {most}: model {model.name} on {instance_type} is measured up to {measured} items",
         )
+
+
+def profile_on(model: Model, instance_type: str) -> Profile | None:
+    """Return a model's profile on an instance type: its own, or the one of "*", or None."""
+    known = {name: profile for profile in model.profiles for name in profile.instance_types}
+    return known.get(instance_type, known.get("*"))
 
 
 CHECKS: tuple[Callable[[Scenario], Iterator[Finding]], ...] = (

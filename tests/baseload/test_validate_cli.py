@@ -163,3 +163,13 @@ def test_a_file_is_needed():
 def test_help_shows_an_example():
     result = validate("--help")
     assert "baseload validate scenarios/library/recommendation.yaml" in result.stdout
+
+
+def test_measured_latencies_are_checked_like_the_scenario_itself(path, tmp_path):
+    (tmp_path / "measured.csv").write_text("batch,latencies_ms\n8,9 9.5\n16,fast\n")
+    measured = 'models[m].profiles=[{instance_types: ["*"], latency: {samples: {file: measured.csv}}}]'
+    result = validate(path, "--set", measured, "--json")
+    assert result.exit_code == ExitStatus.INVALID_INPUT
+    ((problem,),) = (each["problems"] for each in json.loads(result.stdout))
+    assert (problem["source"], problem["line"]) == (str(tmp_path / "measured.csv"), 3)
+    assert 'got "fast": expected latencies above 0' in problem["message"]

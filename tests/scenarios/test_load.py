@@ -247,7 +247,7 @@ class TestDigest:
             (tmp_path / name).mkdir()
         path = write(tmp_path / "a", full_document())
         assert load_scenario(path).digest == self.digest(tmp_path / "b", full_document())
-        (tmp_path / "a" / "samples.csv").write_text("model,batch,latencies_ms\ntiny,1,1 2 4\n")
+        (tmp_path / "a" / "samples.csv").write_text("model,batch,latencies_ms\ntiny,8,1 2 4\n")
         assert load_scenario(path).digest != self.digest(tmp_path / "b", full_document())
 
 

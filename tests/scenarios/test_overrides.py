@@ -89,7 +89,7 @@ def test_a_choice_takes_the_place_of_another(path):
 
 
 def test_a_file_is_named_relative_to_the_scenario(path, tmp_path, monkeypatch):
-    (tmp_path / "other.csv").write_text("model,batch,latencies_ms\ntiny,1,4\n")
+    (tmp_path / "other.csv").write_text("model,batch,latencies_ms\ntiny,8,4\n")
     monkeypatch.chdir("/")
     loaded = load_scenario(path, ["models[tiny].profiles[0].latency.samples.file=other.csv"])
     assert loaded.files == {"other.csv": tmp_path / "other.csv"}
