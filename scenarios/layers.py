@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 MAX_CHAIN = 16
 EXTENDS = "extends"
+EXPECTED = "a mapping that begins with apiVersion: baseload/v1"
 REMOVE = "$remove"
 
 
@@ -68,14 +69,20 @@ def _read(path: Path, asked_by: Place | None) -> tuple[Node | None, list[Problem
             return None, [Problem(asked_by, EXTENDS, f"{text.place}: {text.message}")]
         return None, [text]
     start = Place(str(path), 1, path.parent)
-    root, problems = compose(text, start)
+    root, problems = compose(text, start, EXPECTED)
     if root is not None and not isinstance(root.value, dict):
-        message = f"got {shown(root.value if not isinstance(root.value, list) else [])}: expected a mapping"
-        return None, [
-            *problems,
-            Problem(root.place, "", f"{message} that begins with apiVersion: baseload/v1"),
-        ]
+        return None, [*problems, Problem(root.place, "", f"{_what_it_is(root)}: expected {EXPECTED}")]
     return root, problems
+
+
+def _what_it_is(root: Node) -> str:
+    """Say what stands at the top of a document that is no mapping."""
+    if root.value is None:
+        return "is empty"
+    if isinstance(root.value, list):
+        entries = len(root.value)
+        return f"the top level is a list of {entries} {'entry' if entries == 1 else 'entries'}"
+    return f"the top level is a single value, {shown(root.value)}"
 
 
 def merge(base: Node, over: Node, annotation: Any, problems: list[Problem]) -> Node:

@@ -80,11 +80,11 @@ def read_text(path: Path) -> str | Problem:
         return Problem(replace(here, line=line), "", "is not UTF-8 text")
 
 
-def compose(text: str, start: Place) -> tuple[Node | None, list[Problem]]:
+def compose(text: str, start: Place, expected: str = "a value") -> tuple[Node | None, list[Problem]]:
     """Return the one document in `text` (None where there is none to be had) and the problems found in it.
 
     `start` says how places are shown; its line is that of the first line of the text (None: lines are not
-    shown).
+    shown). `expected` is said of a text without a document.
     """
     if _has_surrogates(text):
         return None, [Problem(start, "", "is not valid Unicode text")]
@@ -101,7 +101,7 @@ def compose(text: str, start: Place) -> tuple[Node | None, list[Problem]]:
         composer.problems.append(_syntax_problem(error, start))
         return None, composer.problems
     if composer.root is None:
-        composer.problems.append(Problem(start, "", "is empty: expected a mapping"))
+        composer.problems.append(Problem(start, "", f"is empty: expected {expected}"))
     return composer.root, composer.problems
 
 

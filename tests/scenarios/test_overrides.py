@@ -98,6 +98,7 @@ def test_a_file_is_named_relative_to_the_scenario(path, tmp_path, monkeypatch):
 @pytest.mark.parametrize(
     ("override", "said"),
     [
+        ("run.duration=# 1h", "is empty: expected a value"),
         ("run.durtion=1h", "unknown key run.durtion; did you mean duration?"),
         ("clases[a].timeout=1s", "unknown key clases; did you mean classes?"),
         ("classes[home].timeout=1s", "classes has no entry home; did you mean home-page?"),

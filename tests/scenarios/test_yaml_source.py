@@ -22,6 +22,9 @@ def load(tmp_path: Path) -> Callable[..., LoadedScenario]:
     return partial(load_small, tmp_path)
 
 
+MAPPING = "expected a mapping that begins with apiVersion: baseload/v1"
+
+
 class TestYaml:
     @pytest.mark.parametrize("word", ["on", "off", "yes", "no", "Yes", "y"])
     def test_only_true_and_false_are_booleans(self, load, word):
@@ -72,9 +75,14 @@ class TestYaml:
             ("a: b: c", "not valid YAML"),
             ("\ta: 1", "indent with spaces, not tabs"),
             ("a: @b", "needs quotes"),
-            ("- 1", "expected a mapping that begins with apiVersion"),
-            ("", "is empty"),
-            ("# nothing", "is empty"),
+            ("- 1", f"bad.yaml:1: the top level is a list of 1 entry: {MAPPING}"),
+            ("# fleet\n- a: 1\n- b: 2", f"bad.yaml:2: the top level is a list of 2 entries: {MAPPING}"),
+            ("[]", f"bad.yaml:1: the top level is a list of 0 entries: {MAPPING}"),
+            ("hello", f'bad.yaml:1: the top level is a single value, "hello": {MAPPING}'),
+            ("42", f"bad.yaml:1: the top level is a single value, 42: {MAPPING}"),
+            ("", f"bad.yaml:1: is empty: {MAPPING}"),
+            ("# nothing", f"bad.yaml:1: is empty: {MAPPING}"),
+            ("---", f"bad.yaml:2: is empty: {MAPPING}"),
             ("a: *b", "no anchor &b is complete before this line"),
             ("a: &a [*a]", "no anchor &a is complete"),
             ("a: 1\n---\nb: 2", "a second document begins here"),
