@@ -1,8 +1,8 @@
 """What must hold between the parts of a document: names that exist, shares that add up, sizes and times that
 fit.
 
-Every check is a generator over a scenario that yields (location, what is wrong). Instance types and their
-prices are the catalogue's business, and checked there.
+Every check is a generator over a scenario that yields (location, what is wrong). Whether the catalogue knows the price
+of a pool is asked where a bill is made.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections import Counter
 from typing import TYPE_CHECKING, TypeAlias
 
+from scenarios.instance_type_checks import check_instance_types
 from scenarios.own_prices import check_prices
 from scenarios.problems import Location, nearest
 from scenarios.schema.base import Named
@@ -150,6 +151,7 @@ CHECKS: tuple[Callable[[Scenario], Iterator[Finding]], ...] = (
     check_references,
     check_used,
     check_profiles,
+    check_instance_types,
     check_shares,
     check_timeouts,
     check_caches,

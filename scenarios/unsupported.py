@@ -7,6 +7,7 @@ from collections import defaultdict
 from typing import TYPE_CHECKING
 
 from scenarios.errors import Unsupported
+from scenarios.own_prices import service_prices
 
 if TYPE_CHECKING:
     from scenarios.schema import Scenario
@@ -14,7 +15,7 @@ if TYPE_CHECKING:
 
 def unsupported_features(scenario: Scenario) -> list[str]:
     """Return one sentence for each part of a scenario that this version cannot run."""
-    return [*_sections(scenario), *_llm(scenario), *_shared_pools(scenario)]
+    return [*_sections(scenario), *_service_prices(scenario), *_llm(scenario), *_shared_pools(scenario)]
 
 
 def refuse_unsupported(scenario: Scenario) -> None:
@@ -31,6 +32,13 @@ def _sections(scenario: Scenario) -> list[str]:
         "rollouts": "rollouts are not in this version's engine",
     }
     return [f"{key}: {reason}" for key, reason in reasons.items() if getattr(scenario, key)]
+
+
+def _service_prices(scenario: Scenario) -> list[str]:
+    return [
+        f"prices[{place}]: {price.service}: this version's bill has lines for instances alone"
+        for place, price in service_prices(scenario)
+    ]
 
 
 def _llm(scenario: Scenario) -> list[str]:

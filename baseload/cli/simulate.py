@@ -102,6 +102,7 @@ def command(
     from scenarios.catalogue import load_catalogue
     from scenarios.load import load_scenario
     from scenarios.unsupported import refuse_unsupported
+    from scenarios.without_effect import without_effect
     from simulator.money.prices import list_prices
 
     loaded = load_scenario(scenario, overrides)
@@ -110,6 +111,8 @@ def command(
     price_of = list_prices(loaded.scenario, load_catalogue())
     for pool in loaded.scenario.pools:
         price_of(pool)  # an unknown price is found now, not after hours of simulation
+    for unused in without_effect(loaded.scenario):
+        click.echo(f"warning: {unused}", err=True)
     first = loaded.scenario.run.seed if seed is None else seed
     if first + runs - 1 > MOST_SEED:
         raise click.BadParameter(f"seeds above {MOST_SEED}", ctx, param_hint="--runs")

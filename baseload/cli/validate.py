@@ -27,7 +27,8 @@ def command(
     """Check scenario files, everything that they name and extend included, and say what they describe.
 
     Every problem is shown with its file, line, path and what was expected, and the command ends with exit
-    status 3. What the language can say and this version cannot simulate is a note, not a problem.
+    status 3. What the language can say and this version cannot simulate is a note, not a problem; so is a price or
+    a discount that no pool meets.
 
     \b
     Examples:
@@ -60,6 +61,7 @@ def _validated(file: str, overrides: tuple[str, ...]) -> tuple[dict[str, Any], s
     from scenarios.load import load_scenario  # pydantic loads when it is needed
     from scenarios.problems import InvalidScenarioError
     from scenarios.unsupported import unsupported_features
+    from scenarios.without_effect import without_effect
 
     try:
         loaded = load_scenario(file, overrides)
@@ -77,7 +79,7 @@ def _validated(file: str, overrides: tuple[str, ...]) -> tuple[dict[str, Any], s
             for each in problems
         ] or [{"source": file, "line": None, "path": "", "message": str(error)}]
         return {"file": file, "valid": False, "problems": entries}, f"error: {error}", False
-    unsupported = unsupported_features(loaded.scenario)
+    unsupported, unused = unsupported_features(loaded.scenario), without_effect(loaded.scenario)
     document = {
         "file": file,
         "valid": True,
@@ -85,9 +87,11 @@ def _validated(file: str, overrides: tuple[str, ...]) -> tuple[dict[str, Any], s
         "digest": loaded.digest,
         "files": {name: str(path) for name, path in loaded.files.items()},
         "unsupported": unsupported,
+        "without_effect": unused,
         "summary": {section: dict(rows) for section, rows in summary},
     }
-    return document, _text(loaded, summary, unsupported), True
+    notes = [*(f"this version cannot simulate {reason}" for reason in unsupported), *unused]
+    return document, _text(loaded, summary, notes), True
 
 
 def _check_prices(loaded: LoadedScenario) -> None:
@@ -109,13 +113,11 @@ def _summary(loaded: LoadedScenario) -> list[tuple[str, list[tuple[str, str]]]]:
     return summary(loaded)
 
 
-def _text(
-    loaded: LoadedScenario, summary: list[tuple[str, list[tuple[str, str]]]], unsupported: list[str]
-) -> str:
+def _text(loaded: LoadedScenario, summary: list[tuple[str, list[tuple[str, str]]]], notes: list[str]) -> str:
     width = max(len(name) for _, rows in summary for name, _ in rows)
     lines = [f"{loaded.path}: valid; {loaded.scenario.metadata.name}, digest {loaded.digest[:12]}"]
     for section, rows in summary:
         for number, (name, words) in enumerate(rows):
             lines.append(f"  {section if number == 0 else '':<9} {name:<{width}}  {words}")
-    lines += [f"note: this version cannot simulate {reason}" for reason in unsupported]
+    lines += [f"note: {note}" for note in notes]
     return "\n".join(lines)

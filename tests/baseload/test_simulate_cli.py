@@ -85,6 +85,15 @@ def test_quiet_leaves_stderr_empty(path):
     assert simulate(path, "--quiet").stderr == ""
 
 
+def test_what_has_no_effect_is_a_warning(path):
+    price = 'prices=[{instance_type: g5.xlarge, capacity_type: spot, price: "$0.5/h"}]'
+    result = simulate(path, "--set", price, "-q")
+    assert result.exit_code == ExitStatus.OK
+    assert result.stderr == (
+        "warning: prices[0]: no pool buys g5.xlarge spot, so that this price has no effect\n"
+    )
+
+
 def test_the_request_log_has_a_row_a_request(path, tmp_path):
     result = simulate(path, "--json", "--runs", 2, "--request-log", tmp_path / "logs/requests.parquet")
     totals = json.loads(simulate(path, "--json", "--runs", 2, "--set", "run.warmup=0s").stdout)

@@ -173,3 +173,12 @@ def test_measured_latencies_are_checked_like_the_scenario_itself(path, tmp_path)
     ((problem,),) = (each["problems"] for each in json.loads(result.stdout))
     assert (problem["source"], problem["line"]) == (str(tmp_path / "measured.csv"), 3)
     assert 'got "fast": expected latencies above 0' in problem["message"]
+
+
+def test_a_price_that_has_no_effect_is_a_note(path):
+    price = 'prices=[{instance_type: g5.xlarge, capacity_type: spot, price: "$0.5/h"}]'
+    result = validate(path, "--set", price)
+    assert result.exit_code == 0
+    said = "prices[0]: no pool buys g5.xlarge spot, so that this price has no effect"
+    assert f"note: {said}" in result.stdout
+    assert json.loads(validate(path, "--set", price, "--json").stdout)[0]["without_effect"] == [said]

@@ -144,7 +144,7 @@ _FULL: dict[str, Any] = {
     ],
     "prices": [
         {"instance_type": "g5.xlarge", "price": "$1.20/h"},
-        {"service": "s3.standard.storage", "unit_price": "$0.021/GB-month"},
+        {"instance_type": "g4dn.xlarge", "capacity_type": "spot", "price": "$0.19/h"},
     ],
     "discounts": [{"name": "edp", "percent": "9%", "capacity_type": "on-demand"}],
     "budgets": [{"name": "month", "amount": "$9000", "per": "30d"}],

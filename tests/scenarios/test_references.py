@@ -10,6 +10,7 @@ from scenarios.errors import Unsupported
 from scenarios.references import broken_references
 from scenarios.schema import Scenario
 from scenarios.unsupported import refuse_unsupported, unsupported_features
+from scenarios.without_effect import without_effect
 from tests.scenarios.documents import full_document
 
 if TYPE_CHECKING:
@@ -122,6 +123,37 @@ class TestProfiles:
             )
 
         only(change, ("models", 0, "profiles", 2, "instance_types"), f"{name} already has a profile")
+
+
+class TestInstanceTypes:
+    """A profile for "*" would take the place of a misspelt one, and the catalogue's price that of a misspelt one."""
+
+    def test_a_misspelt_type_of_a_profile_is_found(self):
+        def change(document):
+            document["models"][0]["profiles"][0]["instance_types"] = ["g4dn.xlarge", "g5.xlrge"]
+
+        said = "g5.xlrge: no pool is of this type, and the catalogue has none; did you mean g5.xlarge"
+        only(change, ("models", 0, "profiles", 0, "instance_types", 1), said)
+
+    def test_a_misspelt_type_of_a_price_is_found(self):
+        def change(document):
+            document["prices"][0]["instance_type"] = "g5.xlrge"
+
+        only(change, ("prices", 0, "instance_type"), "did you mean g5.xlarge")
+
+    def test_a_pool_of_a_type_of_ones_own_makes_it_known(self):
+        def change(document):
+            document["models"][1]["profiles"][0]["instance_types"] = ["house-brand"]
+            document["pools"][2]["instance_type"] = "house-brand"
+
+        assert findings(change) == {}
+
+    def test_so_do_a_profile_and_a_price_together(self):
+        def change(document):
+            document["models"][0]["profiles"][0]["instance_types"].append("house-brand")
+            document["prices"].append({"instance_type": "house-brand", "price": "$1/h"})
+
+        assert findings(change) == {}
 
 
 class TestTraffic:
@@ -251,6 +283,10 @@ class TestUnsupported:
     @pytest.mark.parametrize(
         ("change", "said"),
         [
+            (
+                {"prices": [{"service": "s3.standard.storage", "unit_price": "$0.021/GB-month"}]},
+                r"prices\[0\]: s3.standard.storage: this version's bill has lines for instances alone",
+            ),
             ({"commitments": [{"name": "a", "kind": "reserved-instance"}]}, "commitments: "),
             ({"incidents": [{"name": "a", "at": "1h", "kind": "zone"}]}, "incidents: "),
             (
@@ -279,3 +315,33 @@ class TestUnsupported:
 
     def test_the_full_document_can_be_run(self):
         refuse_unsupported(Scenario.model_validate(full_document()))
+
+
+class TestWithoutEffect:
+    def found(self, change):
+        document = full_document()
+        change(document)
+        return without_effect(Scenario.model_validate(document))
+
+    def test_the_full_document_states_nothing_for_nothing(self):
+        assert self.found(lambda document: None) == []
+
+    def test_a_price_that_no_pool_buys_at(self):
+        said = self.found(lambda document: document["prices"][1].pop("capacity_type"))
+        assert said == ["prices[1]: no pool buys g4dn.xlarge on-demand, so that this price has no effect"]
+
+    def test_a_discount_that_no_pool_gets(self):
+        said = self.found(lambda document: document["discounts"][0].update(capacity_type="reserved"))
+        assert said == ["discounts[edp]: no pool is reserved, so that this discount has no effect"]
+
+    @pytest.mark.parametrize(
+        ("stated", "unused"), [(["on-demand"], 0), (["reserved"], 0), (["reserved", "on-demand"], 1)]
+    )
+    def test_a_reservation_is_paid_at_its_own_price_or_else_on_demand(self, stated, unused):
+        def change(document):
+            document["pools"][0]["capacity_type"] = "reserved"
+            document["prices"] = [
+                {"instance_type": "g5.xlarge", "capacity_type": each, "price": "$1/h"} for each in stated
+            ]
+
+        assert len(self.found(change)) == unused
