@@ -91,7 +91,7 @@ def run_document(
 def replication(scenario: Scenario, record: SeedRecord, lines: Sequence[LineItem]) -> Tree:
     """Totals and SLO verdicts of one seed."""
     warmup_ns = nanoseconds(scenario.run.warmup)
-    classes, overall = class_totals(record, [each.name for each in scenario.classes], warmup_ns)
+    classes, overall = class_totals(record, scenario, warmup_ns)
     services = service_totals(record, scenario, warmup_ns)
     pools = pool_totals(record, [each.name for each in scenario.pools], warmup_ns)
     verdicts = [

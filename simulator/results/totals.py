@@ -3,7 +3,8 @@
 Logical requests (first send to final outcome) and attempts are apart everywhere. Ratios:
 
 - `hit_ratio` = ok_cache / (ok_cache + ok_coalesced + ok_model): of the requests that were answered, those
-  that the response cache answered. A failed request counts neither as a hit nor as a miss.
+  that the response cache answered. A failed request counts neither as a hit nor as a miss. None where the class's
+  route has no cache (and none answered, as one may before the target of a load test).
 - `answered_ratio` = answered / (answered + failed).
 - `utilisation` = busy time / slot time: batch slots × the time from their replica's readiness until it is gone.
 
@@ -84,8 +85,10 @@ def growth(cumulative: NDArray[np.int64], row: int) -> NDArray[np.object_]:
     return whole
 
 
-def class_totals(record: SeedRecord, names: Sequence[str], warmup_ns: int) -> tuple[Tree, Tree]:
+def class_totals(record: SeedRecord, scenario: Scenario, warmup_ns: int) -> tuple[Tree, Tree]:
     """Totals of each class by its name, and of all classes together."""
+    routes = {route.name: route for route in scenario.routes}
+    cached = [routes[each.route].cache is not None for each in scenario.classes]
     row = edge_row(record, warmup_ns)
     counters = growth(record.class_counters, row)
     seconds = measured_s(record, warmup_ns)
@@ -96,7 +99,9 @@ def class_totals(record: SeedRecord, names: Sequence[str], warmup_ns: int) -> tu
         latency = latency_counts(record, LOGICAL, index, warmup_ns)
         attempts = latency_counts(record, ATTEMPTS, index, warmup_ns)
         count = dict(zip(CLASS_COUNTERS, values.tolist(), strict=True))
-        return _requests(count, int(unfinished), seconds, unseen_cache=record.unseen_cache) | {
+        has_cache = any(cached) if index is None else cached[index]
+        hits = None if record.unseen_cache or not (has_cache or count["ok_cache"]) else count["ok_cache"]
+        return _requests(count, int(unfinished), seconds, hits) | {
             "attempt_latency_s": latency_percentiles(attempts),
             "latency_all_s": latency_percentiles(latency, failed=sum(count[name] for name in FAILURES)),
             "latency_s": {
@@ -105,7 +110,7 @@ def class_totals(record: SeedRecord, names: Sequence[str], warmup_ns: int) -> tu
             },
         }
 
-    return {name: total(index) for index, name in enumerate(names)}, total(None)
+    return {each.name: total(index) for index, each in enumerate(scenario.classes)}, total(None)
 
 
 def latency_percentiles(counts: NDArray[np.int64], *, failed: int | None = None) -> Tree:
@@ -177,7 +182,8 @@ def _answered(count: dict[str, int]) -> int:
     return count["ok_model"] + count["ok_cache"] + count["ok_coalesced"]
 
 
-def _requests(count: dict[str, int], unfinished: int, seconds: float, *, unseen_cache: bool) -> Tree:
+def _requests(count: dict[str, int], unfinished: int, seconds: float, hits: int | None) -> Tree:
+    """What became of logical requests; `hits` is None where there is no cache, or nobody looked."""
     answered = _answered(count)
     failed = sum(count[name] for name in FAILURES)
     return {
@@ -186,7 +192,7 @@ def _requests(count: dict[str, int], unfinished: int, seconds: float, *, unseen_
         "answered": answered,
         "answered_ratio": _per(answered, answered + failed),
         "answered_by": {name: count[f"ok_{name}"] for name in ("model", "cache", "coalesced")},
-        "hit_ratio": None if unseen_cache else _per(count["ok_cache"], answered),
+        "hit_ratio": None if hits is None else _per(hits, answered),
         "failed": failed,
         "failed_by": {name.removeprefix("failed_"): count[name] for name in FAILURES},
         "unfinished": unfinished,

@@ -58,6 +58,16 @@ def test_with_a_directory_it_writes_the_run_and_says_no_more_than_needed(path, t
     assert "2 seeds: mean of the replications" in result.stdout
 
 
+def test_without_a_cache_there_is_no_hit_ratio(path):
+    result = simulate(path, "--set", "routes.main.cache=null")
+    columns = next(line for line in result.stdout.splitlines() if line.startswith("class "))
+    line = next(line for line in result.stdout.splitlines() if line.startswith("home-page"))
+    end = columns.index("hit ratio") + len("hit ratio")
+    assert line[:end].split()[-1] == "–"
+    found = json.loads(simulate(path, "--set", "routes.main.cache=null", "--json").stdout)["totals"]
+    assert found["overall"]["hit_ratio"] is None
+
+
 def test_json_is_the_run_document(path, tmp_path):
     result = simulate(path, "-o", tmp_path / "run", "--json")
     assert result.stdout == (tmp_path / "run/run.json").read_text()

@@ -5,10 +5,11 @@ import dataclasses
 import numpy as np
 import pytest
 
+from scenarios.schema import Scenario
 from simulator.results.histogram import BUCKETS, BUCKETS_PER_OCTAVE
 from simulator.results.recorded import CLASS_COUNTERS
 from simulator.results.totals import class_totals, growth, latency_percentiles, pool_totals, service_totals
-from tests.simulator.synthetic import DAY_S, SECOND, scenario, synthetic
+from tests.simulator.synthetic import DAY_S, SECOND, document, scenario, synthetic
 
 CLASSES = ["home-page", "product-page"]
 
@@ -19,7 +20,7 @@ def made():
 
 
 def test_percentiles_are_those_of_the_raw_latencies(made):
-    classes, overall = class_totals(made.record, CLASSES, 0)
+    classes, overall = class_totals(made.record, scenario(), 0)
     raw = [made.latencies_ns[name] for name in CLASSES]
     for tree, latencies in [*zip(classes.values(), raw, strict=True), (overall, np.concatenate(raw))]:
         found = [tree["latency_s"][name] * SECOND for name in ("p50", "p95", "p99", "p999")]
@@ -30,7 +31,7 @@ def test_percentiles_are_those_of_the_raw_latencies(made):
 
 
 def test_every_request_is_answered_or_failed_and_ratios_follow(made):
-    tree = class_totals(made.record, CLASSES, 0)[0]["home-page"]
+    tree = class_totals(made.record, scenario(), 0)[0]["home-page"]
     assert tree["answered"] + tree["failed"] == tree["sent"]
     assert tree["failed"] == sum(tree["failed_by"].values())
     assert tree["answered"] == sum(tree["answered_by"].values())
@@ -38,9 +39,35 @@ def test_every_request_is_answered_or_failed_and_ratios_follow(made):
     assert tree["attempts"] > tree["sent"]
 
 
+@pytest.mark.parametrize(("answered_by_it", "hits"), [(0, None), (5, 5)])
+def test_a_class_without_a_cache_has_no_hit_ratio_unless_something_was_hit(made, answered_by_it, hits):
+    """The target of a load test may have a cache that the scenario does not know."""
+    changed = document()
+    changed["routes"].append({"name": "bare", "targets": [{"service": "ranker"}]})
+    changed["classes"][1]["route"] = "bare"
+    counters = made.record.class_counters.copy()
+    counters[:, 1, CLASS_COUNTERS.index("ok_cache")] = 0
+    counters[-1, 1, CLASS_COUNTERS.index("ok_cache")] = answered_by_it
+    record = dataclasses.replace(made.record, class_counters=counters)
+    classes, overall = class_totals(record, Scenario.model_validate(changed), 0)
+    bare = classes["product-page"]
+    assert bare["hit_ratio"] == (None if hits is None else hits / bare["answered"])
+    assert classes["home-page"]["hit_ratio"] > 0
+    assert overall["hit_ratio"] == overall["answered_by"]["cache"] / overall["answered"]
+
+
+def test_without_any_cache_the_whole_has_no_hit_ratio(made):
+    changed = document()
+    del changed["routes"][0]["cache"]
+    counters = made.record.class_counters.copy()
+    counters[:, :, CLASS_COUNTERS.index("ok_cache")] = 0
+    record = dataclasses.replace(made.record, class_counters=counters)
+    assert class_totals(record, Scenario.model_validate(changed), 0)[1]["hit_ratio"] is None
+
+
 def test_the_warm_up_is_left_out(made):
-    whole = class_totals(made.record, CLASSES, 0)[1]
-    half = class_totals(made.record, CLASSES, DAY_S // 2 * SECOND)[1]
+    whole = class_totals(made.record, scenario(), 0)[1]
+    half = class_totals(made.record, scenario(), DAY_S // 2 * SECOND)[1]
     row = len(made.record.edges_ns) // 2
     counters = made.record.class_counters[-1] - made.record.class_counters[row]
     assert half["sent"] == counters[:, CLASS_COUNTERS.index("sent")].sum() < whole["sent"]
@@ -50,7 +77,7 @@ def test_the_warm_up_is_left_out(made):
 
 def test_a_warm_up_that_ends_between_edges_is_a_defect(made):
     with pytest.raises(ValueError, match="warm-up"):
-        class_totals(made.record, CLASSES, 7 * SECOND)
+        class_totals(made.record, scenario(), 7 * SECOND)
 
 
 def test_failed_requests_are_infinitely_late():
