@@ -6,6 +6,9 @@ Logical requests (first send to final outcome) and attempts are apart everywhere
   that the response cache answered. A failed request counts neither as a hit nor as a miss. None where the class's
   route has no cache (and none answered, as one may before the target of a load test).
 - `answered_ratio` = answered / (answered + failed).
+- `queued_mean` = waiting time of the requests whose batch began in the measured time, all of it, over the length of
+  that time: Little's law, L = λW. A wait counts where it ends: one that began in the warm-up is in it whole, and one
+  that has no end yet is not; nor is the wait of a request that was never served (expired, lost with its replica).
 - `utilisation` = busy time / slot time: batch slots × the time from their replica's readiness until it is gone.
 
 None stands where a figure has no meaning, such as a percentile of nothing.
@@ -156,7 +159,7 @@ def service_totals(record: SeedRecord, scenario: Scenario, warmup_ns: int) -> Tr
             "queue_wait_mean_s": _per(
                 count["queue_wait_ns"] / NANOSECONDS_PER_SECOND, count["batch_requests"]
             ),
-            "queued_mean": gauge["queued"],
+            "queued_mean": count["queue_wait_ns"] / NANOSECONDS_PER_SECOND / seconds,
             "queued_max": int(record.service_gauges[row:, index, SERVICE_GAUGES.index("queued")].max()),
             "ready_replicas_mean": gauge["ready_replicas"],
             "expired": count["expired"],

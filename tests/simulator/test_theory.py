@@ -11,6 +11,9 @@ import dataclasses
 
 import pytest
 
+from simulator.results.totals import service_totals
+from simulator.run import simulate
+from tests.oracles import queueing
 from tests.simulator.replications import PRECISION, compare, load, one_service, replicate, share
 from tests.simulator.theory_cases import CASES, LRU_CASES, REPLICATIONS
 
@@ -41,6 +44,40 @@ def test_a_given_hit_ratio_is_met(tmp_path):
     found = compare("hit ratio", 0.3, [share("ok_cache")(run) for run in runs])
     assert abs(found.pull) <= 1, str(found)
     assert found.relative_half_width <= PRECISION
+
+
+@pytest.mark.parametrize(
+    ("latency", "wait"),
+    [
+        ({"per_item": "10ms", "noise": {"exponential": True}}, queueing.mmc_wait(70, 0.01, 1)),
+        ({"per_item": "10ms"}, queueing.mdc_wait(70, 0.01, 1)),
+    ],
+    ids=["M/M/1", "M/D/1"],
+)
+def test_the_mean_queue_is_littles(latency, wait, tmp_path):
+    """One interval a run: what readings at its edges would say of the queue is one number, nought as a rule."""
+    document = one_service("70/s", latency=latency)
+    document["run"] = {"duration": "20050s", "warmup": "50s", "interval": "20050s"}
+    loaded = load(document, tmp_path)
+    records = [simulate(loaded, seed, window_s=loaded.scenario.run.duration) for seed in SEEDS]
+    queued = [service_totals(each, loaded.scenario, 50 * 10**9)["service"]["queued_mean"] for each in records]
+    found = compare("queued", 70 * wait, queued)
+    assert abs(found.pull) <= 1, str(found)
+    assert found.relative_half_width <= PRECISION
+
+
+@pytest.mark.parametrize(
+    ("duration", "waited_s"), [("20s", 9), ("9s", 0)], ids=["its batch begins", "it still waits"]
+)
+def test_a_wait_counts_whole_where_its_batch_begins(duration, waited_s, tmp_path):
+    """One server, 10 s a request: who comes at 1 s waits until 10 s, across the end of a warm-up of 5 s."""
+    (tmp_path / "two.csv").write_text("time_s\n0\n1\n")
+    document = one_service(latency={"per_item": "10s"})
+    document["arrivals"] = [{"name": "stream", "trace": {"file": "two.csv"}}]
+    document["run"] = {"duration": duration, "warmup": "5s"}
+    loaded = load(document, tmp_path)
+    found = service_totals(simulate(loaded, 1), loaded.scenario, 5 * 10**9)["service"]
+    assert found["queued_mean"] == pytest.approx(waited_s / (loaded.scenario.run.duration - 5))
 
 
 @pytest.mark.parametrize(
