@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from serving_ref.cluster import control_config as config
@@ -10,7 +11,6 @@ from serving_ref.cluster.certificates import Authority, control_certificates
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from pathlib import Path
 
     from serving_ref.cluster.addresses import AddressPlan
     from serving_ref.cluster.kubectl import Kubectl
@@ -65,6 +65,8 @@ class ControlPlane:
             "kube-dns", "kube-system", 53, self.plan, cluster_ip=str(self.plan.dns_service), udp=True
         )
         kubectl.apply(config.as_list(service))
+        # Programs here ask for services by name, as they would in a pod.
+        self.machine.cover(Path("/etc/resolv.conf"), self._write("resolv.conf", config.resolver(self.plan)))
 
     def _write(self, name: str, text: str) -> Path:
         self.folder.config.mkdir(exist_ok=True)

@@ -119,6 +119,11 @@ def corefile(plan: AddressPlan, kubeconfig: Path) -> str:
 """
 
 
+def resolver(plan: AddressPlan) -> str:
+    """resolv.conf(5) of the control machine: as pods have it, without a namespace, and asking CoreDNS itself."""
+    return f"nameserver {plan.control}\nsearch svc.{CLUSTER_DOMAIN} {CLUSTER_DOMAIN}\noptions ndots:5\n"
+
+
 def host_service(
     name: str, namespace: str, port: int, plan: AddressPlan, *, cluster_ip: str = "", udp: bool = False
 ) -> list[dict[str, object]]:

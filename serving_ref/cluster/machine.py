@@ -120,14 +120,37 @@ class Machine:
         """
         return run_marked(self.cluster_folder, self.enter(command), stdin=stdin)
 
+    def cover(self, path: Path, by: Path) -> None:
+        """Let programs of the machine find another file at a path; what a link there leads to may be missing.
+
+        On this machine nothing changes. Where there is no such path on either machine, it stays so.
+        """
+        place, file = shlex.quote(str(path)), shlex.quote(str(by))
+        private = " | ".join(f"{folder}/*" for folder in PRIVATE)
+        self.run(
+            [
+                "sh", "-ec",
+                f"""place=$(readlink -m {place})
+                if cmp -s {file} "$place"; then exit; fi
+                case "$place" in {private}) mkdir -p "$(dirname "$place")"; touch "$place";; esac
+                if [ -e "$place" ]; then mount --bind {file} "$place"; fi""",
+            ]
+        )  # fmt: skip
+
     def start_program(
         self, name: str, command: Sequence[str], *, environment: Mapping[str, str] | None = None
     ) -> None:
-        """Start a program in the machine, unless it runs already."""
+        """Start a program in the machine, unless it runs already.
+
+        Raises:
+            EnvironmentProblem: the machine is off, or the program ends at once; with its last words.
+        """
         program = f"{self.name}/{name}"
         if program in running(self.cluster_folder):
             return
         spawn(self.cluster_folder, program, self.enter(command), log=self.log(name), environment=environment)
+        # It is on its way into the machine: whoever looks now would not see it run.
+        self.wait_for(name, lambda: program in running(self.cluster_folder), timeout_s=START_TIMEOUT_S)
 
     def has(self, program: str) -> bool:
         """Whether a program of it runs, or is just being started."""

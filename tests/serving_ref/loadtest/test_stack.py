@@ -11,11 +11,8 @@ from click.testing import CliRunner
 
 from baseload.cli import cli
 from scenarios.errors import ExitStatus
-from scenarios.load import load_scenario
-from serving_ref.from_scenario import stack_of
-from serving_ref.gateway.settings import Endpoints
 from simulator.results.run_directory import read_run
-from tests.serving_ref.servers import Server
+from tests.serving_ref.scenario_stack import start
 
 pytestmark = pytest.mark.redis
 SCENARIO = """\
@@ -34,30 +31,16 @@ slos: [{name: fast, class: home-page, latency: 1s, objective: 90%}]
 """
 
 
-def plain(settings):
-    return json.loads(settings.model_dump_json(by_alias=True, exclude_none=True))
-
-
 @pytest.fixture
 def measured(servers, tmp_path):
     """A load test of the scenario's own stack: its run, the gateway and the model servers."""
     path = tmp_path / "stack.yaml"
     path.write_text(SCENARIO)
-    loaded = load_scenario(path)
-    redis = servers.redis()
-    sets = stack_of(loaded, endpoints=lambda _: Endpoints(addresses=["127.0.0.1:1"])).replica_sets
-    replicas = [
-        servers.python("serving_ref.model_server", plain(each.settings), None, Server.is_ready)
-        for each in sets
-        for _ in range(each.replicas)
-    ]
-    addresses = Endpoints(addresses=[replica.address for replica in replicas])
-    stack = stack_of(loaded, endpoints=lambda _: addresses, redis_url=f"redis://{redis.address}/0")
-    gateway = servers.python("serving_ref.gateway", plain(stack.gateway), None, Server.is_ready)
-    metrics = [part for replica in replicas for part in ("--metrics", f"http://{replica.address}/metrics")]
+    stack = start(servers, path)
+    gateway, replicas = stack.gateway, stack.replicas
     result = CliRunner().invoke(
         cli,
-        ["loadtest", str(path), "--target", f"http://{gateway.address}", *metrics,
+        ["loadtest", str(path), "--target", f"http://{gateway.address}", *stack.load_test_options,
          "--max-lag", "10s", "--max-cpu", "100%", "--watch", f"gateway={gateway.process.pid}",
          "-o", str(tmp_path / "measured")],
         catch_exceptions=False,

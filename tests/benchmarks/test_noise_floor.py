@@ -1,0 +1,81 @@
+"""Five repeats of one load test through gateway, Redis and model servers: what the machine's noise makes of it.
+
+Generator and servers have a core each. Every run must count by the usual limits (lag, skips, 70 % CPU), so an
+otherwise idle machine with two cores is needed; the figures and what `baseload verify` says are in `extra_info`.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from typing import Any
+
+import pytest
+
+from tests.serving_ref.scenario_stack import start
+from tests.serving_ref.servers import ROOT, running
+
+REPEATS = 5
+SERVERS_CORE, GENERATOR_CORE = 0, 1
+SCENARIO = """\
+apiVersion: baseload/v1
+metadata: {{name: noise-floor}}
+run: {{duration: 20s, warmup: 6s, seed: 1}}
+arrivals: [{{name: web, rate: {rate}/s}}]
+classes: [{{name: page, arrivals: web, route: main, timeout: 1s, keys: {{count: 5000, zipf: 0.9}}}}]
+routes: [{{name: main, cache: {{ttl: 60s, hit_latency: 1ms}}, coalesce: true, targets: [{{service: ranker}}]}}]
+services: [{{name: ranker, model: m, pools: [p], batching: {{max_batch_size: 16, max_queue_delay: 5ms}}}}]
+models: [{{name: m, profiles: [{{instance_types: ["*"], latency: {{table: [[1, 10ms], [16, 30ms]]}}}}]}}]
+pools: [{{name: p, instance_type: g5.xlarge, size: 2}}]
+slos: [{{name: fast, class: page, latency: 100ms, objective: 99%}}]
+"""
+
+
+def baseload(*arguments: str) -> Any:
+    """Run a command with --json: its exit status, and what it printed."""
+    program = [sys.executable, "-c", "from baseload.cli import main; main()", *arguments, "--json", "-q"]
+    done = subprocess.run(
+        program, env=os.environ | {"PYTHONPATH": str(ROOT)}, capture_output=True, text=True, check=False
+    )
+    assert done.stdout, done.stderr
+    return done.returncode, json.loads(done.stdout)
+
+
+@pytest.mark.redis
+@pytest.mark.skipif((os.cpu_count() or 1) < 2, reason="generator and servers need a core each")
+@pytest.mark.benchmark(group="load test")
+@pytest.mark.parametrize("rate_per_s", [500, 1000])
+def test_noise_floor(benchmark: Any, tmp_path: Any, rate_per_s: int) -> None:
+    path = tmp_path / "noise-floor.yaml"
+    path.write_text(SCENARIO.format(rate=rate_per_s))
+    found = []
+
+    def repeat() -> None:
+        # A stack of its own each time: the cache starts cold, as in the simulation.
+        with running(tmp_path) as servers:
+            stack = start(servers, path)
+            stack.pin(SERVERS_CORE)
+            out = tmp_path / f"run-{len(found)}"
+            status, run = baseload(
+                "loadtest", str(path), "--target", f"http://{stack.gateway.address}", *stack.load_test_options,
+                "--cpu", str(GENERATOR_CORE), "--watch", f"gateway={stack.gateway.process.pid}", "-o", str(out),
+            )  # fmt: skip
+        assert status == 0, run["load_test"]
+        _, verdict = baseload("verify", str(path), "--against", str(out))
+        found.append((run, verdict))
+
+    benchmark.pedantic(repeat, rounds=REPEATS)
+    totals = [run["totals"] for run, _ in found]
+    latencies = [each["overall"]["latency_s"] for each in totals]
+    ranges = {
+        **{f"{p}_ms": [each[p] * 1000 for each in latencies] for p in ("p50", "p95", "p99")},
+        "mean_ms": [each["mean"] * 1000 for each in latencies],
+        "hit_percent": [each["overall"]["hit_ratio"] * 100 for each in totals],
+        "items_a_batch": [each["services"]["ranker"]["batch_items_mean"] for each in totals],
+        "utilisation_percent": [each["services"]["ranker"]["utilisation"] * 100 for each in totals],
+        "machine_busy_percent": [run["load_test"]["cpu"]["machine"] * 100 for run, _ in found],
+    }
+    benchmark.extra_info |= {name: (round(min(of), 2), round(max(of), 2)) for name, of in ranges.items()}
+    benchmark.extra_info["predictions_held"] = sum(each["holds"] for _, each in found)
