@@ -29,7 +29,8 @@ def command(runs: tuple[Path, ...], as_json: bool) -> None:
     """Show two or more runs side by side, with the changes against the first.
 
     Runs that share seeds met the same traffic: their changes are taken seed by seed and come with a 95 %
-    interval (±). Simulations and load tests can be compared alike.
+    interval (±). Simulations and load tests can be compared alike. Of runs of other lengths, rates are compared (cost
+    an hour and per 1,000 predictions, shares, error budgets), and totals are not.
 
     \b
     Example:
@@ -70,19 +71,19 @@ def _table(comparison: Comparison) -> Table:
         for row in comparison.rows:
             if row.section == section:
                 table.add_row(f"  {row.metric}", *_cells(row))
-        if section.startswith("SLO "):
-            marks = [_kept(each) for each in kept[section.removeprefix("SLO ")]]
+        if section in kept:
+            marks = [_kept(each) for each in kept[section]]
             table.add_row("  verdict", marks[0], *(text for mark in marks[1:] for text in (mark, "")))
     return table
 
 
 def _cells(row: Row) -> Iterator[str]:
-    from baseload.report.change import show, show_change
+    from baseload.report.change import show, show_changes
 
     yield show(row.values[0], row)
-    for value, change in zip(row.values[1:], row.changes[1:], strict=True):
+    for value, change in zip(row.values[1:], show_changes(row), strict=True):
         yield show(value, row)
-        yield show_change(change, row)
+        yield change
 
 
 def _kept(kept: bool | None) -> str:

@@ -13,6 +13,10 @@ if TYPE_CHECKING:
     from simulator.results.compare import Change, Row
 
 
+OTHER_LENGTH = "not comparable"
+"""In place of the change of a total over another length of time."""
+
+
 def _rate(per_s: float | None) -> str:
     return wording.NOTHING if per_s is None else f"{wording.number(per_s, 4)}/s"
 
@@ -36,7 +40,15 @@ def show(value: float | None, row: Row) -> str:
     return in_unit(value, row.unit)
 
 
-def show_change(change: Change | None, row: Row) -> str:
+def show_changes(row: Row) -> list[str]:
+    """The change of every run but the first, or why there is none."""
+    return [
+        OTHER_LENGTH if other else _show_change(change, row)
+        for change, other in zip(row.changes[1:], row.other_length[1:], strict=True)
+    ]
+
+
+def _show_change(change: Change | None, row: Row) -> str:
     """A change: shares in points, all else in per cent, with the half-width of the paired interval."""
     if change is None:
         return ""

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from baseload.report import wording
-from baseload.report.change import show, show_change
+from baseload.report.change import show, show_changes
 from scenarios.units import format_duration
 
 if TYPE_CHECKING:
@@ -18,7 +18,19 @@ if TYPE_CHECKING:
 
 
 SHORT = frozenset(
-    {"p50", "p99", "answered", "utilisation", "total", "per 1,000 predictions", "idle share", "attainment"}
+    {
+        "p50",
+        "p99",
+        "answered",
+        "utilisation",
+        "total",
+        "per hour",
+        "per 1,000 predictions",
+        "idle share",
+        "attainment",
+        "error budget left",
+        "spent",
+    }
 )
 """Metrics of a comparison that fit the head of a page."""
 
@@ -147,22 +159,25 @@ def side_by_side(comparison: Comparison, metrics: frozenset[str] | None = None) 
     """Headline figures of several runs (only these metrics, or all), with the changes against the first."""
     rows: list[tuple[str, ...]] = []
     verdicts = dict(comparison.verdicts)
-    for row in comparison.rows:
-        if metrics is not None and row.metric not in metrics:
-            continue
+    chosen = [row for row in comparison.rows if metrics is None or row.metric in metrics]
+    for row, after in zip(chosen, [*chosen[1:], None], strict=True):
         cells = [show(row.values[0], row)]
-        for value, change in zip(row.values[1:], row.changes[1:], strict=True):
-            cells += [show(value, row), show_change(change, row)]
+        for value, change in zip(row.values[1:], show_changes(row), strict=True):
+            cells += [show(value, row), change]
         rows.append((f"{row.section}: {row.metric}", *cells))
-        if row.section.startswith("SLO "):
-            kept = verdicts[row.section.removeprefix("SLO ")]
-            marks = ["" if each is None else "kept" if each else "missed" for each in kept]
+        if row.section in verdicts and (after is None or after.section != row.section):
+            marks = ["" if each is None else "kept" if each else "missed" for each in verdicts[row.section]]
             rows.append(
                 (f"{row.section}: verdict", marks[0], *(cell for mark in marks[1:] for cell in (mark, "")))
             )
     headings = [heading for run in comparison.runs[1:] for heading in (run, "change")]
     return Table(
-        "Changes are against the first run; ± is a 95 % interval over shared seeds",
+        "Changes are against the first run; ± is a 95 % interval over shared seeds"
+        + (
+            "; totals over another length of time have no change"
+            if any(any(row.other_length) for row in chosen)
+            else ""
+        ),
         ("", comparison.runs[0], *headings),
         tuple(rows),
     )

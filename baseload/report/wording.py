@@ -34,6 +34,8 @@ def percent(share: float | None) -> str:
     """99.2 %: three or more digits, and never 100 % or 0 % for what is not quite that."""
     if share is None:
         return NOTHING
+    if share < 0:  # an error budget that is overspent
+        return f"−{percent(-share)}"
     for decimals in range(1, 7):
         shown = round(share * 100, decimals)
         if shown not in (0.0, 100.0) or share in (0, 1):

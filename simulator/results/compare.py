@@ -2,6 +2,9 @@
 
 Where runs share seeds they met the same traffic (common random numbers), so that the change is taken seed by
 seed and gets Student's t interval: much narrower than the difference of two means.
+
+Every figure is a rate, a share, or a figure a request, an hour or a budget, and so can be held against a run of any
+length; the few that are totals can not, and their change is left out where lengths differ.
 """
 
 from __future__ import annotations
@@ -48,7 +51,9 @@ class Row:
     unit: Unit
     values: tuple[float | None, ...]
     changes: tuple[Change | None, ...]
-    """Against the first run; the first one's is None."""
+    """Against the first run; the first one's is None, and those of totals over another length of time."""
+    other_length: tuple[bool, ...]
+    """Of each run: whether this is a total, over another length of time than the first run's."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +63,7 @@ class Comparison:
     runs: tuple[str, ...]
     rows: tuple[Row, ...]
     verdicts: tuple[tuple[str, tuple[bool | None, ...]], ...]
-    """Each SLO's name, and whether each run kept it; None where it has no such SLO."""
+    """The section of each SLO and budget, and whether each run kept it; None where it has no such promise."""
     warnings: tuple[str, ...]
 
 
@@ -81,29 +86,42 @@ _SERVICE: tuple[tuple[str, str, Unit], ...] = (
 )
 _COSTS: tuple[tuple[str, str, Unit], ...] = (
     ("total", "billed_usd", Unit.USD),
+    ("per hour", "per_hour_usd", Unit.USD),
     ("per 1,000 predictions", "per_1000_usd", Unit.USD),
     ("idle", "idle_usd", Unit.USD),
     ("idle share", "idle_share", Unit.SHARE),
 )
+_SLO: tuple[tuple[str, str, Unit], ...] = (
+    ("attainment", "attainment", Unit.SHARE),
+    ("error budget left", "error_budget_left", Unit.SHARE),
+    ("windows kept", "windows_kept_share", Unit.SHARE),
+)
+_TOTALS = frozenset({"costs/billed_usd", "costs/idle_usd"})
+"""Figures that grow with the length of a run."""
 _DEMAND_OF_CLASS = ("arrivals", "share", "keys", "items", "difficulty", "prompt_tokens", "output_tokens")
 
 
 def compare(runs: Sequence[Run]) -> Comparison:
     """Compare runs with the first of them. At least two; any source (simulation, load test, incident)."""
-    flat = [flatten(run.document["totals"]) for run in runs]
+    flat = [_figures_of(run.document, run.document["totals"]) for run in runs]
     by_seed = [
-        {each["seed"]: flatten(each["totals"]) for each in run.document["replications"]} for run in runs
+        {each["seed"]: _figures_of(run.document, each["totals"]) for each in run.document["replications"]}
+        for run in runs
     ]
     rows = []
     for section, metric, path, unit in _figures([run.document for run in runs]):
         values = tuple(_number(leaves.get(path)) for leaves in flat)
         if all(value is None for value in values):
             continue
+        other_length = tuple(path in _TOTALS and _measured_s(run) != _measured_s(runs[0]) for run in runs)
         changes = (
             None,
-            *(_change(path, values[0], values[n], by_seed[0], by_seed[n]) for n in range(1, len(runs))),
+            *(
+                None if other_length[n] else _change(path, values[0], values[n], by_seed[0], by_seed[n])
+                for n in range(1, len(runs))
+            ),
         )
-        rows.append(Row(section, metric, path, unit, values, changes))
+        rows.append(Row(section, metric, path, unit, values, changes, other_length))
     return Comparison(
         runs=tuple(labels(runs)),
         rows=tuple(rows),
@@ -150,7 +168,29 @@ def _figures(documents: Sequence[Tree]) -> Iterator[tuple[str, str, str, Unit]]:
     for name in names("classes"):
         yield "cost", f"{name} per 1,000", f"costs/classes/{name}/per_1000_usd", Unit.USD
     for name in names("slos"):
-        yield f"SLO {name}", "attainment", f"slos/{name}/attainment", Unit.SHARE
+        yield from ((f"SLO {name}", metric, f"slos/{name}/{path}", unit) for metric, path, unit in _SLO)
+    for name in dict.fromkeys(name for each in documents for name in each["budgets"]):
+        yield f"budget {name}", "spent", f"budgets/{name}/spent_share", Unit.SHARE
+
+
+def _figures_of(document: Tree, totals: Tree) -> Tree:
+    """A run's totals or one seed's by their path, with what is compared and `run.json` leaves to be divided."""
+    costs, hours = totals["costs"], totals["measured_s"] / 3600
+    slos = {
+        name: {"windows_kept_share": each["windows_kept"] / each["windows"]}
+        for name, each in totals["slos"].items()
+        if each["windows"] > 1
+    }
+    budgets = {
+        name: {"spent_share": costs["billed_usd"] / each["allowed_usd"] if each["allowed_usd"] else None}
+        for name, each in document["budgets"].items()
+    }
+    made = {"costs": {"per_hour_usd": costs["billed_usd"] / hours}, "slos": slos, "budgets": budgets}
+    return flatten(totals) | flatten(made)
+
+
+def _measured_s(run: Run) -> float:
+    return float(run.document["totals"]["measured_s"])
 
 
 def _change(
@@ -170,10 +210,12 @@ def _number(value: Any) -> float | None:
 
 
 def _verdicts(documents: Sequence[Tree]) -> tuple[tuple[str, tuple[bool | None, ...]], ...]:
-    names = dict.fromkeys(name for each in documents for name in each["slos"])
-    return tuple(
-        (name, tuple(each["slos"].get(name, {}).get("kept") for each in documents)) for name in names
-    )
+    found = []
+    for kind, key in (("SLO", "slos"), ("budget", "budgets")):
+        for name in dict.fromkeys(name for each in documents for name in each[key]):
+            kept = tuple(each[key].get(name, {}).get("kept") for each in documents)
+            found.append((f"{kind} {name}", kept))
+    return tuple(found)
 
 
 def _warnings(runs: Sequence[Run], names: Sequence[str]) -> Iterator[str]:
@@ -185,8 +227,8 @@ def _warnings(runs: Sequence[Run], names: Sequence[str]) -> Iterator[str]:
         other = run.document
         if None not in (demand(first), demand(other)) and demand(first) != demand(other):
             yield f"{name} has other demand than {base}: changes are not the fleet's alone"
-        if other["totals"]["measured_s"] != first["totals"]["measured_s"]:
-            yield f"{name} measures another length of time than {base}: compare rates, not totals"
+        if _measured_s(run) != _measured_s(runs[0]):
+            yield f"{name} measures another length of time than {base}: its totals are not comparable, rates are"
         if other["source"] != first["source"]:
             yield f"{name} is a {other['source']}, {base} a {first['source']}"
         elif not set(other["seeds"]) & set(first["seeds"]):

@@ -44,6 +44,9 @@ class SloVerdict:
     windows_kept: int
     windows_needed: int
     margin: float
+    error_budget_left: float | None
+    """Of the requests that may miss, 1 − objective of all, the share that did not; below 0: overspent. None: without
+    traffic, or where none may miss."""
     kept: bool
 
     @property
@@ -108,8 +111,19 @@ def judge(
         windows_kept=int(kept.sum()),
         windows_needed=needed,
         margin=deciding - float(objective),
+        error_budget_left=error_budget_left(int(window_good.sum()), int(window_total.sum()), objective),
         kept=bool(kept.sum() >= needed),
     )
+
+
+def error_budget_left(good: int, total: int, objective: Fraction) -> float | None:
+    """The part of an SLO's error budget that is left over the whole measured run, whatever its windows.
+
+    The budget is 1 − objective of the requests, as in B. Beyer et al., Site Reliability Engineering (2016), ch. 3:
+    left = 1 − (total − good) / ((1 − objective) · total). None where there is no budget.
+    """
+    budget = (1 - objective) * total
+    return None if budget == 0 else float(1 - (total - good) / budget)
 
 
 def evidence(kept: Sequence[bool]) -> SloEvidence:

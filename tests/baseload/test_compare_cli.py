@@ -37,6 +37,9 @@ def test_it_shows_figures_changes_and_verdicts(runs):
         "service ranker",
         "per 1,000 predictions",
         "p99.9",
+        "error budget left",
+        "budget monthly",
+        "per hour",
         "verdict",
         "±",
     ):
@@ -61,3 +64,20 @@ def test_one_run_is_not_enough(runs):
 def test_what_is_not_a_run_is_said_so(runs, tmp_path):
     result = CliRunner().invoke(command, [runs[0], str(tmp_path)])
     assert isinstance(result.exception, InvalidInput)
+
+
+def test_a_total_over_another_length_has_no_change(runs, tmp_path):
+    made = scenario(2)
+    records = [synthetic(seed, days=2, rate=0.05).record for seed in (1, 2)]
+    lines = bill(made, records, lambda pool: UnitPrice(Decimal("0.5"), "test", ""))
+    write_run(
+        tmp_path / "longer", scenario=made, digest="longer", document=document(2), records=records, lines=lines,
+        engine="kernel", versions={}, meta={},
+    )  # fmt: skip
+    result = CliRunner().invoke(command, [runs[0], str(tmp_path / "longer")])
+    shown = {
+        line.split("  ")[1].strip(): line for line in result.stdout.splitlines() if line.startswith("  ")
+    }
+    assert shown["total"].rstrip().endswith("not comparable")
+    assert shown["per hour"].rstrip().endswith("same")
+    assert "longer measures another length of time than small" in result.stderr

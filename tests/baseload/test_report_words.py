@@ -99,3 +99,11 @@ def test_a_large_count_fits_its_card(value, said):
 
 def test_how_the_cost_is_divided_is_said_where_services_share_a_pool(run):
     assert "A pool's cost goes in equal parts to the services on it" in render([run]).replace("&#39;", "'")
+
+
+@pytest.mark.parametrize(
+    ("share", "said"),
+    [(-1.733, "−173.3 %"), (-1, "−100 %"), (-0.00001, "−0.001 %"), (0, "0 %"), (0.992, "99.2 %")],
+)
+def test_a_negative_share_has_a_minus_and_not_a_hyphen(share, said):
+    assert wording.percent(share) == said

@@ -15,13 +15,13 @@ from simulator.results.run_document import run_document
 from tests.simulator.synthetic import document, scenario, synthetic
 
 
-def run(name, records):
-    made = scenario()
+def run(name, records, days=1):
+    made = scenario(days)
     lines = bill(made, records, lambda pool: UnitPrice(Decimal("0.5"), "test", ""))
     found = run_document(
         scenario=made,
         digest=name,
-        document=document(),
+        document=document(days),
         records=records,
         lines=lines,
         engine="kernel",
@@ -109,9 +109,53 @@ def test_a_class_that_one_run_lacks_has_no_change(before):
     row = row_of(found, "classes/product-page/latency_s/p99")
     assert row.values[1] is None
     assert row.changes == (None, None)
-    assert dict(found.verdicts)["product-fast"] == (True, None)
+    assert dict(found.verdicts)["SLO product-fast"] == (True, None)
 
 
 def test_runs_that_are_called_alike_are_told_apart(before):
     twin = Run(Path("elsewhere/before"), before.document)
     assert compare([before, twin]).runs == ("out/before", "elsewhere/before")
+
+
+@pytest.fixture(scope="module")
+def two_days():
+    return run("two-days", [synthetic(seed, days=2, rate=0.05).record for seed in (1, 2, 3)], days=2)
+
+
+def test_runs_of_other_lengths_are_compared_by_rates_and_not_by_totals(before, two_days):
+    found = compare([before, two_days])
+    assert any("totals are not comparable" in warning for warning in found.warnings)
+    for path in ("costs/billed_usd", "costs/idle_usd"):
+        total = row_of(found, path)
+        assert total.other_length == (False, True)
+        assert total.changes == (None, None)
+    for path in ("costs/per_hour_usd", "costs/per_1000_usd", "budgets/monthly/spent_share"):
+        rate = row_of(found, path)
+        assert rate.other_length == (False, False)
+        assert rate.changes[1].paired.replications == 3
+    costs, hour = two_days.document["totals"]["costs"], row_of(found, "costs/per_hour_usd")
+    assert hour.values[1] == pytest.approx(costs["billed_usd"] / 48)
+
+
+def test_runs_of_one_length_are_compared_by_totals_too(before, after):
+    found = compare([before, after])
+    assert not any(any(row.other_length) for row in found.rows)
+    assert row_of(found, "costs/billed_usd").changes[1] is not None
+
+
+def test_error_budgets_windows_and_budgets_of_money_are_compared(before, after, two_days):
+    found = compare([before, after])
+    slo = before.document["totals"]["slos"]["home-fast"]
+    left = row_of(found, "slos/home-fast/error_budget_left")
+    assert (left.section, left.metric) == ("SLO home-fast", "error budget left")
+    assert left.values[0] == pytest.approx(slo["error_budget_left"])
+    assert left.changes[1].paired.replications == 3
+    budget = before.document["budgets"]["monthly"]
+    spent = row_of(found, "budgets/monthly/spent_share")
+    assert spent.values[0] == pytest.approx(budget["spent_usd"] / budget["allowed_usd"])
+    assert dict(found.verdicts)["budget monthly"] == (
+        budget["kept"],
+        after.document["budgets"]["monthly"]["kept"],
+    )
+    windows = row_of(compare([two_days, two_days]), "slos/home-fast/windows_kept_share")
+    assert windows.values[0] == two_days.document["totals"]["slos"]["home-fast"]["windows_kept"] / 2

@@ -56,6 +56,25 @@ def test_open_and_late_at_the_end_is_missed_in_the_last_window():
     assert (found.kept, found.windows_kept, found.total) == (False, 1, 201)
 
 
+@pytest.mark.parametrize(
+    ("objective", "good", "left"),
+    [
+        ("90%", [100, 100], 1),
+        ("90%", [95, 95], 0.5),
+        ("7%", [7, 7], 0),
+        ("90%", [80, 70], -1.5),
+        ("100%", [99, 100], None),
+    ],
+)
+def test_the_error_budget_is_what_may_miss_less_what_did(objective, good, left):
+    assert verdict(slo(objective=objective), good, [100, 100]).error_budget_left == left
+
+
+def test_an_error_budget_of_no_traffic_is_unknown_and_a_late_request_at_the_end_spends_it():
+    assert verdict(slo(), [0], [0]).error_budget_left is None
+    assert verdict(slo(), [99], [99], late=1).error_budget_left == pytest.approx(0.9)
+
+
 def test_the_warm_up_does_not_count_and_windows_begin_after_it():
     found = verdict(slo(window="2m"), [0, 95, 95, 95], [100] * 4, warmup_s=60)
     assert (found.windows, found.kept, found.total) == (2, True, 300)
