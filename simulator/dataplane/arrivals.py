@@ -15,16 +15,7 @@ from numba import int64, uint64
 from simulator.dataplane import draws
 from simulator.dataplane import specification as spec
 from simulator.dataplane.compiled import entry, inlined, outlined
-from simulator.dataplane.memory import (
-    ALL,
-    array_at,
-    classes,
-    floats,
-    ints,
-    prefetch,
-    record_at,
-    streams,
-)
+from simulator.dataplane.memory import ALL, array_at, classes, floats, ints, prefetch, record_at, streams
 from simulator.dataplane.records import BLOCK, INT, WORD
 
 NEVER = spec.NEVER
@@ -81,7 +72,7 @@ def _from_rate(p: Any, stream: Any, to: Any) -> None:
         longest_ns = float(left_ns + 1024)
         expected = float(left_ns) * rate
         n = int64(min(float(BLOCK - done), expected + 4.0 * math.sqrt(expected) + 8.0))
-        n = min(n, NEVER // (left_ns + 1))
+        n = min(n, max(NEVER // (left_ns + 1), 1))
         first = stream.next_id
         if stream.gap_kind == spec.GAP_POISSON:
             _poisson_gaps(p, stream.gap_seed, first, n)
