@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from baseload.cli.kept import SIMULATION, check_directory, check_parent, meta, now, versions
-from scenarios.errors import EnvironmentProblem, ExitStatus
+from scenarios.errors import EnvironmentProblem, ExitStatus, InvalidInput
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -150,10 +150,12 @@ def command(
 
 
 def _check_targets(directory: Path | None, request_log: Path | None, *, force: bool) -> None:
-    """Refuse what could not be written at the end. Raises EnvironmentProblem."""
+    """Refuse what could not be written at the end. Raises EnvironmentProblem, InvalidInput for a misnamed log."""
     if directory is not None:
         check_directory(directory, force=force)
     if request_log is not None:
+        if request_log.suffix != ".parquet":  # whoever opened it by its name could not read it
+            raise InvalidInput(f"--request-log {request_log}: expected a name that ends with .parquet")
         if request_log.exists() and not force:
             raise EnvironmentProblem(
                 f"{request_log} exists; choose another file, or give --force to replace it"

@@ -122,6 +122,16 @@ def test_the_request_log_has_a_row_a_request(path, tmp_path):
     assert [(row["seed"], row["id"]) for row in rows] == sorted((row["seed"], row["id"]) for row in rows)
 
 
+@pytest.mark.parametrize("name", ["log.txt", "log.csv", "log", "log.parquet.gz"])
+def test_a_request_log_of_another_ending_is_refused_before_anything_runs(path, tmp_path, monkeypatch, name):
+    monkeypatch.setattr("simulator.run.simulate", None)
+    with pytest.raises(
+        InvalidInput, match=rf"--request-log .*{name}: expected a name that ends with \.parquet"
+    ):
+        simulate(path, "--request-log", tmp_path / name, "-o", tmp_path / "run")
+    assert sorted(each.name for each in tmp_path.iterdir()) == [path.name]
+
+
 @pytest.mark.parametrize(
     ("arguments", "kind", "words"),
     [
@@ -143,12 +153,15 @@ def test_targets_that_cannot_be_written_are_refused_before_anything_runs(path, t
     precious = tmp_path / "precious"
     precious.mkdir()
     (precious / "thesis.txt").write_text("years of work")
+    (precious / "log.parquet").write_text("of another run")
+    folder = tmp_path / "folder.parquet"
+    folder.mkdir()
     for arguments, words in [
         (["-o", precious], "give --force"),
         (["-o", precious, "--force"], "not a run directory"),
         (["-o", path / "run"], "small.yaml is no folder that one may write into"),
-        (["--request-log", path], "exists"),
-        (["--request-log", precious, "--force"], "is a folder"),
+        (["--request-log", precious / "log.parquet"], "exists"),
+        (["--request-log", folder, "--force"], "is a folder"),
     ]:
         with pytest.raises(EnvironmentProblem, match=words):
             simulate(path, *arguments)
