@@ -11,6 +11,7 @@ from typing import NoReturn
 
 import click
 
+from baseload.cli.closed_pipe import let_readers_leave
 from scenarios.errors import BaseloadError, ExitStatus
 
 COMMANDS: dict[str, tuple[str, str]] = {
@@ -71,8 +72,10 @@ def cli() -> None:
 
 def main() -> None:
     """Run the command line; turn our own errors into one message and the published exit status."""
+    let_readers_leave()
     try:
         status = cli.main(standalone_mode=False)  # click hands back the status of ctx.exit(), or None
+        sys.stdout.flush()  # a full disk is met here, and not when Python ends
         sys.exit(status if isinstance(status, int) else ExitStatus.OK)
     except click.ClickException as error:
         error.show()
@@ -83,8 +86,6 @@ def main() -> None:
     except BaseloadError as error:
         click.echo(f"error: {error}", err=True)
         sys.exit(error.status)
-    except BrokenPipeError:
-        sys.exit(ExitStatus.OK)
     except OSError as error:
         if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EROFS):
             raise

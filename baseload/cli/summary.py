@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from typing import TYPE_CHECKING
 
@@ -60,19 +59,9 @@ def print_summary(document: Tree, *, as_json: bool = False, file: TextIO | None 
 def result_console(file: TextIO, width: int = WIDTH) -> Console:
     """A console for results: as wide as the terminal, at most `width`; and `width` where there is none."""
     console = Console(file=file, highlight=False)
-    return _ResultConsole(
+    return Console(
         file=file, highlight=False, width=min(console.width, width) if console.is_terminal else width
     )
-
-
-class _ResultConsole(Console):
-    """A reader who has seen enough (`| head`) changes nothing about a command's exit status."""
-
-    def on_broken_pipe(self) -> None:
-        self.quiet = True
-        nowhere = os.open(os.devnull, os.O_WRONLY)
-        os.dup2(nowhere, sys.stdout.fileno())  # what is still buffered would raise when Python ends
-        os.close(nowhere)
 
 
 def plain_table(title: str, first: str, *columns: str) -> Table:
