@@ -31,9 +31,9 @@ demo: $(READY) ## simulate a bundled scenario and write its report (SCENARIO=…
 
 test: lint test-system-packages ## lint, then every test but the benchmarks (PYTEST_ARGS='-k …')
 	$(PYTEST) -n $(WORKERS) --dist loadfile --durations 8 $(PYTEST_ARGS)
-	@echo "Left out: the tests on a cluster (make test-cluster)"
+	@$(if $(PYTEST_ARGS),echo "Left out: the tests on a cluster (make test-cluster)",scripts/test-cluster-if-built)
 
-test-cluster: $(READY) test-system-packages ## the tests on a local cluster: as root, with Go; elsewhere it says why not
+test-cluster: $(READY) test-system-packages ## the tests on a local cluster (as root, with Go), its programs built if need be
 	$(PYTEST) tests/cluster --durations 8 $(PYTEST_ARGS)
 
 lint: $(READY) ## ruff, mypy --strict, and the import table of the design
