@@ -82,7 +82,8 @@ class Facets:
                     "domain": [left, left + width],
                     "anchor": f"y{y}",
                     "showticklabels": last,
-                    "title": {"text": x_title if last else ""},
+                    # once, as of the y axes: side by side on a telephone they would overlap
+                    "title": {"text": x_title if last and column == 0 else ""},
                 } | ({"matches": "x"} if x else {})
                 self._layout[f"yaxis{y}"] = {
                     "domain": [max((top - row_height) / inner, 0), min(top / inner, 1)],
@@ -152,7 +153,7 @@ class Facets:
     def heading(self, row: int, text: str, more: str = "", colour: str = "") -> None:
         """A small heading above a row, and a word on it in a colour of its own."""
         top = self._layout[f"yaxis{self._axis(row, 0)[1]}"]["domain"][1]
-        words = [f"<b>{text}</b>"] if text else []
+        words = [f"<b>{text}</b>"]
         words += [f'<span style="color:{colour}">{more}</span>'] if more else []
         self._note(0, top, "   ".join(words))
         if row == 0 and not self._lifted:

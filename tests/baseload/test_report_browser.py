@@ -1,9 +1,12 @@
 """The report page in a real browser: it draws every figure, and neither complains nor asks for the
 network."""
 
+import json
 import re
 import shutil
 import subprocess
+from html import escape, unescape
+from itertools import combinations
 
 import pytest
 
@@ -59,6 +62,63 @@ def test_every_figure_is_drawn_and_the_console_is_silent(browser, pages, tmp_pat
         assert 'class="main-svg"' in plot, key
         assert re.search(r'class="(?:trace|scatterlayer|barlayer|heatmaplayer|hm)', plot), key
     assert dom.count('class="hm"') == (1 if name == "one.html" else 2)
+
+
+NARROW_PX = 420
+MEASURE = """
+const frame = document.querySelector("iframe"), page = frame.contentDocument;
+const box = (e) => (({ left, right, top, bottom }) => [left, right, top, bottom])(e.getBoundingClientRect());
+const plots = [...page.querySelectorAll(".plot")].map((plot) => ({
+  key: plot.id, column: plot.parentElement.clientWidth, drawn: box(plot.querySelector(".main-svg")),
+  texts: [...plot.querySelectorAll("text")].filter((e) => e.textContent).map(box),
+  titles: [...plot.querySelectorAll("text[class$=title]")].map(box),
+}));
+document.documentElement.dataset.found = JSON.stringify({
+  viewport: frame.contentWindow.innerWidth, page: page.documentElement.scrollWidth, plots,
+});
+"""
+"""The page stands in a frame: a headless Chromium's own window is never narrower than 500 px."""
+
+
+def measured(browser, page, folder, loaded_px):
+    """What a page measures NARROW_PX wide, after it was loaded at another width."""
+    framed = folder / f"framed-{page.name}"
+    narrow = (
+        f'document.querySelector("iframe").style.width = "{NARROW_PX}px";'
+        'document.querySelector("iframe").contentWindow.dispatchEvent(new Event("resize"));'
+    )  # without frames to render, Chromium tells a frame of its new size only when it is asked
+    framed.write_text(
+        f'<!doctype html><meta charset="utf-8"><iframe style="width:{loaded_px}px; height:4000px; border:0" '
+        f'srcdoc="{escape(page.read_text(encoding="utf-8"))}"></iframe>'
+        '<script>addEventListener("load", () => {'
+        f"setTimeout(() => {{ {narrow} }}, 1000); setTimeout(() => {{ {MEASURE} }}, 4000);"
+        "})</script>",
+        encoding="utf-8",
+    )
+    dom, console = load(browser, framed, folder / "profile")
+    assert console == []
+    return json.loads(unescape(re.search(r'data-found="([^"]*)"', dom)[1]))
+
+
+@pytest.mark.parametrize("name", ["one.html", "two.html"])
+@pytest.mark.parametrize("loaded_px", [NARROW_PX, 1100], ids=["loaded narrow", "narrowed later"])
+def test_a_page_fits_a_telephone(browser, pages, tmp_path, name, loaded_px):
+    found = measured(browser, pages / name, tmp_path, loaded_px)
+    assert found["page"] <= found["viewport"] == NARROW_PX  # nothing to scroll to sideways
+    assert {plot["key"] for plot in found["plots"]} == set(FIGURES)
+    for plot in found["plots"]:
+        left, right, *_ = plot["drawn"]
+        assert right - left == pytest.approx(plot["column"], abs=1), plot["key"]
+        assert all(left >= 0 and right <= NARROW_PX for left, right, *_ in plot["texts"]), plot["key"]
+
+
+def test_titles_of_axes_side_by_side_do_not_overlap(browser, pages, tmp_path):
+    found = measured(browser, pages / "two.html", tmp_path, NARROW_PX)
+    for plot in found["plots"]:
+        assert plot["titles"], plot["key"]
+        for one, other in combinations(plot["titles"], 2):
+            apart = one[1] <= other[0] or other[1] <= one[0] or one[3] <= other[2] or other[3] <= one[2]
+            assert apart, plot["key"]
 
 
 def test_this_test_would_notice_a_use_of_the_network(browser, pages, tmp_path):

@@ -53,10 +53,15 @@ def test_promises_are_told_above_the_heat_map_once_each(run):
     document = copy.deepcopy(run.document)
     first, second = document["slos"].values()
     second["latency_s"] = first["latency_s"] = 0.3
-    figure = heat.draw([Series(Run(run.directory, document), "run")]).figure
-    assert len([shape for shape in figure["layout"]["shapes"] if shape["type"] == "line"]) == 1
-    (note,) = figure["layout"]["annotations"]
-    assert "promised: home-page, product-page 300 ms" in note["text"]
+    drawn = heat.draw([Series(Run(run.directory, document), "run")])
+    assert len([shape for shape in drawn.figure["layout"]["shapes"] if shape["type"] == "line"]) == 1
+    (said,) = drawn.takeaways
+    assert said.endswith(
+        "; what climbs above a dashed line is late (promised: home-page, product-page 300 ms)."
+    )
+    document["slos"] = {}
+    (said,) = heat.draw([Series(Run(run.directory, document), "run")]).takeaways
+    assert said.endswith("where there is a cache.")
 
 
 def test_the_heat_map_begins_where_there_is_something_to_see(series):

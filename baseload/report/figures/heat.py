@@ -56,9 +56,6 @@ def draw(series: Sequence[Series]) -> Drawn:
     top_s = max([float(bands_s[-1]), *(limit * 1.3 for limit in promised)])
     for limit in promised:
         facets.limit(limit, LIMIT_COLOUR)
-    if promised:
-        words = "; ".join(f"{', '.join(names)} {format_duration(limit)}" for limit, names in promised.items())
-        facets.heading(0, "", f"– – –  promised: {words}", LIMIT_COLOUR)
     facets.y(0, "latency", **log_seconds(float(bands_s[0]), top_s))
     return Drawn(
         key="heat",
@@ -66,7 +63,7 @@ def draw(series: Sequence[Series]) -> Drawn:
         takeaways=(
             "Each column is one stretch of time: the stronger a cell's colour, the more of that "
             "time's requests took so long. A band near the bottom is cache hits, where there is a "
-            "cache; what climbs above a dashed line is late.",
+            f"cache{_late(promised)}.",
         ),
         note="All classes, answered logical requests, seeds pooled. Latency axis and colours are both"
         " logarithmic: one request in 100,000 is still seen.",
@@ -83,6 +80,14 @@ def _promised(series: Sequence[Series]) -> dict[float, list[str]]:
             if slo["class"] not in names:
                 names.append(slo["class"])
     return dict(sorted(found.items()))
+
+
+def _late(promised: dict[float, list[str]]) -> str:
+    """What the dashed lines are; in the text and not in the figure, where a long list would not be wrapped."""
+    if not promised:
+        return ""
+    words = "; ".join(f"{', '.join(names)} {format_duration(limit)}" for limit, names in promised.items())
+    return f"; what climbs above a dashed line is late (promised: {words})"
 
 
 def _nothing() -> Drawn:
