@@ -66,6 +66,9 @@ def _validated(file: str, overrides: tuple[str, ...]) -> tuple[dict[str, Any], s
     try:
         loaded = load_scenario(file, overrides)
         _check_prices(loaded)
+        unsupported, unused = unsupported_features(loaded.scenario), without_effect(loaded.scenario)
+        if not unsupported:
+            _check_resolved(loaded)
         summary = _summary(loaded)
     except InvalidInput as error:
         problems = error.problems if isinstance(error, InvalidScenarioError) else ()
@@ -79,7 +82,6 @@ def _validated(file: str, overrides: tuple[str, ...]) -> tuple[dict[str, Any], s
             for each in problems
         ] or [{"source": file, "line": None, "path": "", "message": str(error)}]
         return {"file": file, "valid": False, "problems": entries}, f"error: {error}", False
-    unsupported, unused = unsupported_features(loaded.scenario), without_effect(loaded.scenario)
     document = {
         "file": file,
         "valid": True,
@@ -105,6 +107,22 @@ def _check_prices(loaded: LoadedScenario) -> None:
             price_of(pool)
         except InvalidInput as error:
             raise InvalidInput(f"{loaded.path}: {error}") from None
+
+
+def _check_resolved(loaded: LoadedScenario) -> None:
+    """Raise InvalidInput, naming the file, for what a run would refuse before its first request.
+
+    Such as a trace with classes that its stream does not have: the engine's own functions find it, and there is no
+    second copy of its rules here.
+    """
+    from simulator.control.timeline import timeline
+    from simulator.dataplane.resolve_fleet import resolve  # numba: half a second
+
+    try:
+        resolve(loaded.scenario, loaded.files, loaded.scenario.run.seed)
+        timeline(loaded.scenario)
+    except InvalidInput as error:
+        raise InvalidInput(f"{loaded.path}: {error}") from None
 
 
 def _summary(loaded: LoadedScenario) -> list[tuple[str, list[tuple[str, str]]]]:

@@ -128,6 +128,26 @@ def test_a_trace_that_cannot_be_read_is_a_problem(path, tmp_path):
     assert "counts.csv" in result.stderr
 
 
+def test_a_trace_that_does_not_fit_its_stream_is_a_problem(path, tmp_path):
+    (tmp_path / "counts.csv").write_text("time_s,class\n0,old\n1,new\n")
+    result = validate(path)
+    assert result.exit_code == ExitStatus.INVALID_INPUT
+    assert f"{path}: arrivals[replay].trace.file: counts.csv has requests of class new" in result.stderr
+
+
+def test_what_a_run_would_refuse_at_its_start_is_a_problem(path):
+    profile = '{instance_types: ["*"], latency: {per_item: 1ms, noise: {gamma_cv: 0.1}}}'
+    other = "{instance_types: [g5.xlarge], latency: {per_item: 1ms}}"
+    more = "pools=[{name: gpu, instance_type: g5.xlarge, size: 4}, {name: b, instance_type: g4dn.xlarge, size: 1}]"
+    changes = (f"models[m].profiles=[{profile}, {other}]", more, "services[reco].pools=[gpu, b]")
+    result = validate(path, *(word for change in changes for word in ("--set", change)))
+    assert result.exit_code == ExitStatus.INVALID_INPUT
+    assert (
+        f"{path}: services[reco].pools: the profiles of its instance types must have the same noise"
+        in result.stderr
+    )
+
+
 def test_a_pool_without_a_known_price_is_a_problem(path):
     result = validate(path, "--set", "pools.gpu.instance_type=g5.xlrge")
     assert result.exit_code == ExitStatus.INVALID_INPUT
