@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from scenarios.errors import ExitStatus
+from tests.serving_ref.loadtest.servers import Server
 
 ROOT = Path(__file__).parents[2]
 QUICKSTART = "scenarios/library/quickstart.yaml"
@@ -76,6 +77,26 @@ def test_nobody_reads_the_report_of_an_import(gone, tmp_path, form):
     )
     assert (done.returncode, done.stderr) == (ExitStatus.OK, "")
     assert trace.is_file()
+
+
+@pytest.mark.parametrize("form", [[], ["--json"]], ids=["table", "json"])
+def test_nobody_reads_a_load_test_nor_its_verification(gone, tmp_path, form):
+    short = ("--set", "run.duration=2s", "--set", "run.warmup=0s")
+    run = str(tmp_path / "measured")
+    with Server() as server:
+        target = ("--target", server.url, "--max-lag", "10s", "--max-cpu", "100%", "-q", "-o", run)
+        done = baseload("loadtest", QUICKSTART, *short, *target, *form, stdout=gone)
+    assert (done.returncode, done.stderr) == (ExitStatus.OK, "")
+    assert (tmp_path / "measured/COMPLETE").is_file()
+    done = baseload("verify", QUICKSTART, *short, "--against", run, *form, stdout=gone)
+    assert (done.returncode, done.stderr) == (ExitStatus.OK, "")
+
+
+@pytest.mark.parametrize("form", [[], ["--json"]], ids=["text", "json"])
+def test_nobody_reads_where_manifests_were_written(gone, tmp_path, form):
+    done = baseload("stack", "render", QUICKSTART, "-o", str(tmp_path / "out"), *form, stdout=gone)
+    assert (done.returncode, done.stderr) == (ExitStatus.OK, "")
+    assert any((tmp_path / "out").iterdir())
 
 
 def test_what_was_to_be_kept_is_kept(gone, tmp_path):
