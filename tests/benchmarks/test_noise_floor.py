@@ -6,19 +6,15 @@ otherwise idle machine with two cores is needed; the figures and what `baseload 
 
 from __future__ import annotations
 
-import json
 import os
-import subprocess
-import sys
 from typing import Any
 
 import pytest
 
-from tests.serving_ref.scenario_stack import start
-from tests.serving_ref.servers import ROOT, running
+from tests.serving_ref.scenario_stack import baseload, load_test
+from tests.serving_ref.servers import running
 
 REPEATS = 5
-SERVERS_CORE, GENERATOR_CORE = 0, 1
 SCENARIO = """\
 apiVersion: baseload/v1
 metadata: {{name: noise-floor}}
@@ -33,16 +29,6 @@ slos: [{{name: fast, class: page, latency: 100ms, objective: 99%}}]
 """
 
 
-def baseload(*arguments: str) -> Any:
-    """Run a command with --json: its exit status, and what it printed."""
-    program = [sys.executable, "-c", "from baseload.cli import main; main()", *arguments, "--json", "-q"]
-    done = subprocess.run(
-        program, env=os.environ | {"PYTHONPATH": str(ROOT)}, capture_output=True, text=True, check=False
-    )
-    assert done.stdout, done.stderr
-    return done.returncode, json.loads(done.stdout)
-
-
 @pytest.mark.redis
 @pytest.mark.skipif((os.cpu_count() or 1) < 2, reason="generator and servers need a core each")
 @pytest.mark.benchmark(group="load test")
@@ -53,16 +39,9 @@ def test_noise_floor(benchmark: Any, tmp_path: Any, rate_per_s: int) -> None:
     found = []
 
     def repeat() -> None:
-        # A stack of its own each time: the cache starts cold, as in the simulation.
+        out = tmp_path / f"run-{len(found)}"
         with running(tmp_path) as servers:
-            stack = start(servers, path)
-            stack.pin(SERVERS_CORE)
-            out = tmp_path / f"run-{len(found)}"
-            status, run = baseload(
-                "loadtest", str(path), "--target", f"http://{stack.gateway.address}", *stack.load_test_options,
-                "--cpu", str(GENERATOR_CORE), "--watch", f"gateway={stack.gateway.process.pid}", "-o", str(out),
-            )  # fmt: skip
-        assert status == 0, run["load_test"]
+            run = load_test(servers, path, out)
         _, verdict = baseload("verify", str(path), "--against", str(out))
         found.append((run, verdict))
 

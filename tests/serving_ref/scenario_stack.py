@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import json
 import os
+import subprocess
+import sys
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,7 +14,10 @@ from typing import Any
 from scenarios.load import load_scenario
 from serving_ref.from_scenario import stack_of
 from serving_ref.gateway.settings import Endpoints
-from tests.serving_ref.servers import Server, Servers
+from serving_ref.model_server.settings import OnnxModel
+from tests.serving_ref.servers import ROOT, Server, Servers
+
+SERVERS_CORE, GENERATOR_CORE = 0, 1
 
 
 @dataclass(frozen=True)
@@ -34,21 +40,48 @@ class ScenarioStack:
                 os.sched_setaffinity(int(task.name), {core})
 
 
-def start(servers: Servers, scenario: Path) -> ScenarioStack:
-    """Start the stack of a scenario file."""
+def start(servers: Servers, scenario: Path, onnx: Mapping[str, OnnxModel] | None = None) -> ScenarioStack:
+    """Start the stack of a scenario file; models in `onnx` compute, the others wait."""
     loaded = load_scenario(scenario)
     redis = servers.redis()
-    sets = stack_of(loaded, endpoints=lambda _: Endpoints(addresses=["127.0.0.1:1"])).replica_sets
+    sets = stack_of(loaded, endpoints=lambda _: Endpoints(addresses=["127.0.0.1:1"]), onnx=onnx).replica_sets
     replicas = [
         servers.python("serving_ref.model_server", _plain(each.settings), None, Server.is_ready)
         for each in sets
         for _ in range(each.replicas)
     ]
     addresses = Endpoints(addresses=[replica.address for replica in replicas])
-    stack = stack_of(loaded, endpoints=lambda _: addresses, redis_url=f"redis://{redis.address}/0")
+    stack = stack_of(loaded, endpoints=lambda _: addresses, redis_url=f"redis://{redis.address}/0", onnx=onnx)
     gateway = servers.python("serving_ref.gateway", _plain(stack.gateway), None, Server.is_ready)
     return ScenarioStack(gateway, replicas, redis)
 
 
 def _plain(settings: Any) -> Any:
     return json.loads(settings.model_dump_json(by_alias=True, exclude_none=True))
+
+
+def load_test(
+    servers: Servers, scenario: Path, out: Path, onnx: Mapping[str, OnnxModel] | None = None
+) -> Any:
+    """`baseload loadtest` of a scenario on a stack of its own, servers on one core and the generator on another.
+
+    The cache starts cold, as in the simulation. Returns the run's document; a run that does not count is a failure.
+    """
+    stack = start(servers, scenario, onnx)
+    stack.pin(SERVERS_CORE)
+    status, run = baseload(
+        "loadtest", str(scenario), "--target", f"http://{stack.gateway.address}", *stack.load_test_options,
+        "--cpu", str(GENERATOR_CORE), "--watch", f"gateway={stack.gateway.process.pid}", "-o", str(out),
+    )  # fmt: skip
+    assert status == 0, run["load_test"]
+    return run
+
+
+def baseload(*arguments: str) -> Any:
+    """Run a command with --json: its exit status, and what it printed."""
+    program = [sys.executable, "-c", "from baseload.cli import main; main()", *arguments, "--json", "-q"]
+    done = subprocess.run(
+        program, env=os.environ | {"PYTHONPATH": str(ROOT)}, capture_output=True, text=True, check=False
+    )
+    assert done.stdout, done.stderr
+    return done.returncode, json.loads(done.stdout)
