@@ -57,4 +57,9 @@ def test_noise_floor(benchmark: Any, tmp_path: Any, rate_per_s: int) -> None:
         "machine_busy_percent": [run["load_test"]["cpu"]["machine"] * 100 for run, _ in found],
     }
     benchmark.extra_info |= {name: (round(min(of), 2), round(max(of), 2)) for name, of in ranges.items()}
-    benchmark.extra_info["predictions_held"] = sum(each["holds"] for _, each in found)
+    benchmark.extra_info["beyond"] = {
+        f"{each['section']} {each['kind']}": (each["predicted"], each["measured"])
+        for _, verdict in found
+        for each in verdict["findings"]
+        if each["verdict"] == "beyond"
+    }

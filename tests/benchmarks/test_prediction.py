@@ -16,7 +16,7 @@ from serving_ref.model_server.settings import OnnxModel
 from tests.serving_ref.scenario_stack import baseload, load_test
 from tests.serving_ref.servers import running
 
-MEASURED_AT, PREDICTED_AT = (40, 160), 100
+MEASURED_AT, PREDICTED_AT = (12, 36), 24
 SCENARIO = """\
 apiVersion: baseload/v1
 metadata: {{name: prediction}}

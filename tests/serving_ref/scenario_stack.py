@@ -71,15 +71,15 @@ def load_test(
     stack.pin(SERVERS_CORE)
     status, run = baseload(
         "loadtest", str(scenario), "--target", f"http://{stack.gateway.address}", *stack.load_test_options,
-        "--cpu", str(GENERATOR_CORE), "--watch", f"gateway={stack.gateway.process.pid}", "-o", str(out),
+        "--cpu", str(GENERATOR_CORE), "--watch", f"gateway={stack.gateway.process.pid}", "-o", str(out), "-q",
     )  # fmt: skip
-    assert status == 0, run["load_test"]
+    assert status == 0, json.dumps(run["load_test"], indent=1)
     return run
 
 
 def baseload(*arguments: str) -> Any:
     """Run a command with --json: its exit status, and what it printed."""
-    program = [sys.executable, "-c", "from baseload.cli import main; main()", *arguments, "--json", "-q"]
+    program = [sys.executable, "-c", "from baseload.cli import main; main()", *arguments, "--json"]
     done = subprocess.run(
         program, env=os.environ | {"PYTHONPATH": str(ROOT)}, capture_output=True, text=True, check=False
     )
