@@ -149,7 +149,7 @@ _BLOCK_WISE = {
         "what was never filled is a hit": ("hit = (row >= 0)", "hit = (row >= -1)"),
     },
     "blockwise.py": {
-        "batch that ends now is in service": ("server.finish_ns > t else", "server.finish_ns >= t else"),
+        "batch that ends now is in service": ("int64(server.finish_ns > t)", "int64(server.finish_ns >= t)"),
         "second choice wins draws, block-wise": (
             "_outstanding(p, other, t) < _outstanding(", "_outstanding(p, other, t) <= _outstanding(",
         ),
