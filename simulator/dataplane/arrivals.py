@@ -38,7 +38,7 @@ def _poisson_gaps(p: Any, seed: Any, first: Any, n: Any) -> None:
     gaps = array_at(p.gaps, BLOCK, np.float64)
     doubtful = array_at(p.doubtful, BLOCK, np.int64)
     doubts = 0
-    bits = array_at(p.noise_hash, BLOCK, np.uint64)
+    bits = array_at(p.noise_hash, BLOCK, np.uint64)  # lent: nothing is kept there from one block to the next
     for i in range(n):
         bits[i] = draws.hashed(seed, first + i, 0)
     for i in range(n):

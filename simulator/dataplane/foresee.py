@@ -51,7 +51,7 @@ def foresee(p: Any) -> None:
         seed = noise_seeds[c * streams_n + (uint64(who[i]) >> uint64(WHO_SHIFT))]
         bits[y] = draws.counted(seed, who[i] & WHO_MASK, 0)
         factors[y] = sigmas[c]
-    z = array_at(p.gaps, BLOCK, np.float64)
+    z = array_at(p.gaps, BLOCK, np.float64)  # lent: gaps are only wanted while times are drawn
     doubtful = array_at(p.doubtful, BLOCK, np.int64)
     doubts = 0
     for y in range(p.misses_n):
