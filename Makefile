@@ -16,6 +16,7 @@ VENV := .venv
 RUN := $(VENV)/bin/python -m
 READY := $(VENV)/.ready
 PYTEST := $(RUN) pytest -o cache_dir="$(CACHE)/pytest"
+CLUSTER_TESTS := $(PYTEST) tests/cluster --durations 8
 
 .DELETE_ON_ERROR:
 .DEFAULT_GOAL := help
@@ -29,12 +30,13 @@ demo: $(READY) ## simulate a bundled scenario and write its report (SCENARIO=…
 	$(VENV)/bin/baseload report "$(OUT)" -o "$(OUT).html"
 	@echo "The report: file://$(abspath $(OUT)).html"
 
-test: lint test-system-packages ## lint, then every test but the benchmarks (PYTEST_ARGS='-k …')
+# Not all in one run: the tests on a cluster want the machine to themselves.
+test: lint test-system-packages ## lint, then every test but the benchmarks (PYTEST_ARGS='-k …': without a cluster)
 	$(PYTEST) -n $(WORKERS) --dist loadfile --durations 8 $(PYTEST_ARGS)
-	@$(if $(PYTEST_ARGS),echo "Left out: the tests on a cluster (make test-cluster)",scripts/test-cluster-if-built)
+	$(if $(PYTEST_ARGS),@echo "Left out: the tests on a cluster (make test-cluster)",$(CLUSTER_TESTS))
 
 test-cluster: $(READY) test-system-packages ## the tests on a local cluster (as root, with Go), its programs built if need be
-	$(PYTEST) tests/cluster --durations 8 $(PYTEST_ARGS)
+	$(CLUSTER_TESTS) $(PYTEST_ARGS)
 
 lint: $(READY) ## ruff, mypy --strict, and the import table of the design
 	$(RUN) ruff check .

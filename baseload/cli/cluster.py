@@ -10,42 +10,23 @@ from typing import TYPE_CHECKING
 
 import click
 
+from baseload.cli.cluster_nodes import interrupt_command, node
+from baseload.cli.cluster_options import (
+    capacity_option,
+    context_option,
+    driver_option,
+    json_option,
+    name_option,
+    say,
+    type_option,
+    zone_option,
+)
+from baseload.cli.options import DURATION
 from scenarios.errors import InvalidInput, Unsupported
 
 if TYPE_CHECKING:
-    from serving_ref.cluster.local import LocalCluster
     from serving_ref.cluster.provider import Cluster
     from serving_ref.cluster.status import ClusterStatus
-
-name_option = click.option("--name", default="baseload", show_default=True, help="The cluster's name.")
-context_option = click.option(
-    "--context",
-    metavar="NAME",
-    help="Instead: the cluster of this context in your kubeconfig; nothing is made.",
-)
-driver_option = click.option(
-    "--driver",
-    type=click.Choice(["auto", "local", "kind"]),
-    default="auto",
-    show_default=True,
-    help="auto: local where this machine can, otherwise kind where Docker is there.",
-)
-json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-type_option = click.option(
-    "--instance-type",
-    "types",
-    multiple=True,
-    metavar="TYPE",
-    help="Label; repeat for each node, the last goes on.",
-)
-zone_option = click.option("--zone", "zones", multiple=True, metavar="ZONE", help="Label; repeat as above.")
-capacity_option = click.option(
-    "--capacity-type",
-    "capacity_types",
-    multiple=True,
-    type=click.Choice(["on-demand", "spot", "reserved"]),
-    help="Label; repeat as above.",
-)
 
 
 @click.group()
@@ -118,7 +99,7 @@ def up(
         cluster.up(wanted)
         status = cluster.status()
     if not as_json:
-        _say(f"up in {time.monotonic() - started_s:.0f} s")
+        say(f"up in {time.monotonic() - started_s:.0f} s")
     _show(status, as_json=as_json)
 
 
@@ -191,12 +172,14 @@ def kubeconfig(name: str, driver: str, context: str | None, only_path: bool, as_
 @command.command("node-pools")
 @click.argument("scenario", type=click.Path(dir_okay=False))
 @click.option(
-    "--consolidate-after", default="30s", show_default=True, help="How long a node may be underused."
-)
+    "--consolidate-after", "consolidate_after_s", type=DURATION, default=30.0, show_default="30s",
+    help="How long a node may be underused, in whole seconds.",
+)  # fmt: skip
 @click.option(
     "--budget", default="10%", show_default=True, help="Nodes of a pool that may go at once: 5, 10%, …"
 )
-def node_pools_command(scenario: str, consolidate_after: str, budget: str) -> None:
+@json_option
+def node_pools_command(scenario: str, consolidate_after_s: float, budget: str, as_json: bool) -> None:
     """Print the pools of SCENARIO as Karpenter NodePools, for `kubectl apply`.
 
     Their nodes are KWOK's and tainted (kwok.x-k8s.io/node=fake): only pods that tolerate it land there.
@@ -205,6 +188,8 @@ def node_pools_command(scenario: str, consolidate_after: str, budget: str) -> No
     Example:
       baseload cluster node-pools scenarios/library/quickstart.yaml | kubectl apply -f -
     """
+    import yaml
+
     from scenarios.load import load_scenario
     from serving_ref.cluster.control_config import as_list
     from serving_ref.cluster.node_pools import node_pools
@@ -214,141 +199,18 @@ def node_pools_command(scenario: str, consolidate_after: str, budget: str) -> No
         raise InvalidInput(
             f"--budget {budget!r}: expected a number of nodes such as 5, or a share such as 10%"
         )
-    seconds = int(_seconds("--consolidate-after", consolidate_after))
-    pools = node_pools(loaded.scenario.pools, consolidate_after_s=seconds, budget=budget)
-    click.echo(as_list(pools))
+    pools = node_pools(loaded.scenario.pools, consolidate_after_s=int(consolidate_after_s), budget=budget)
+    click.echo(as_list(pools) if as_json else yaml.safe_dump_all(pools, sort_keys=False), nl=as_json)
 
 
-@command.group()
-def node() -> None:
-    """Make real nodes come and go.
-
-    \b
-    Examples:
-      baseload cluster node add --instance-type g5.xlarge --capacity-type spot --delay 45s
-      baseload cluster node remove node-3
-    """
-
-
-@node.command("add")
-@name_option
-@type_option
-@zone_option
-@capacity_option
-@click.option(
-    "--delay", default="0s", show_default=True, help="From asking to power: a cloud's grant and boot."
-)
-@json_option
-def node_add(
-    name: str,
-    types: tuple[str, ...],
-    zones: tuple[str, ...],
-    capacity_types: tuple[str, ...],
-    delay: str,
-    as_json: bool,
-) -> None:
-    """Add a real node, and wait until it is ready.
-
-    \b
-    Example:
-      baseload cluster node add --instance-type c6i.xlarge --zone us-east-1b --delay 45s
-    """
-    from serving_ref.cluster.node_specs import node_specs
-
-    cluster = _local(name)
-    record = cluster.record()
-    delay_s = _seconds("--delay", delay)
-    (spec,) = node_specs([record.next_number()], types, zones, capacity_types, record.region)
-    started_s = time.monotonic()
-    if delay_s:
-        _say(f"power in {delay_s:g} s")
-        time.sleep(delay_s)
-    added = cluster.add_node(spec)
-    ready_s = time.monotonic() - started_s
-    if as_json:
-        click.echo(json.dumps({"node": added.name, "delay_s": delay_s, "ready_s": round(ready_s, 3)}))
-    else:
-        click.echo(f"{added.name} ready after {ready_s:.1f} s ({delay_s:g} s of them delay)")
-
-
-@node.command("remove")
-@click.argument("node_name", metavar="NODE")
-@name_option
-@click.option("--drain/--no-drain", default=True, show_default=True, help="Evict its pods first.")
-@json_option
-def node_remove(node_name: str, name: str, drain: bool, as_json: bool) -> None:
-    """Remove a real node in good order: drain, power off, delete the Node object.
-
-    \b
-    Example:
-      baseload cluster node remove node-3
-    """
-    cluster = _local(name)
-    spec = cluster.node(node_name)
-    if drain:
-        options = ("--ignore-daemonsets", "--delete-emptydir-data", "--force", "--timeout=300s")
-        cluster.kubectl.run("drain", node_name, *options)
-    cluster.cut_power(spec)
-    cluster.forget_node(node_name)
-    click.echo(json.dumps({"node": node_name, "drained": drain}) if as_json else f"{node_name} removed")
-
-
-@command.command("interrupt")
-@click.argument("node_name", metavar="NODE")
-@name_option
-@click.option(
-    "--notice", default="120s", show_default=True, help="From the notice to the end; spot gives 2 minutes."
-)
-@click.option(
-    "--drain/--no-drain", default=True, show_default=True, help="A drain handler acts on the notice."
-)
-@json_option
-def interrupt_command(node_name: str, name: str, notice: str, drain: bool, as_json: bool) -> None:
-    """Do to a real node what a spot reclaim does.
-
-    Notice (an event; with --drain a taint and evictions), then all its processes are killed at once, then the
-    Node object goes, as a cloud controller removes it.
-
-    \b
-    Examples:
-      baseload cluster interrupt node-2
-      baseload cluster interrupt node-2 --notice 0s --no-drain
-    """
-    from serving_ref.cluster.interruption import interrupt
-
-    notice_s = _seconds("--notice", notice)
-    done = interrupt(_local(name), node_name, notice_s=notice_s, drain=drain, say=_say)
-    if as_json:
-        click.echo(json.dumps(asdict(done), indent=2))
-    else:
-        click.echo(f"{done.node}: noticed {done.noticed_at}, killed {done.killed_at}, drain {done.drain}")
-
-
-def _say(words: str) -> None:
-    click.echo(words, err=True)
-
-
-def _seconds(option: str, text: str) -> float:
-    from scenarios.units import parse_duration
-
-    try:
-        return parse_duration(text)
-    except ValueError as error:
-        raise InvalidInput(f"{option} {text!r}: {error}") from error
+command.add_command(node)
+command.add_command(interrupt_command)
 
 
 def _cluster(name: str, driver: str) -> Cluster:
     from serving_ref.cluster.provider import find_cluster
 
-    return find_cluster(name, driver, _say)
-
-
-def _local(name: str) -> LocalCluster:
-    """The local cluster of this name: only its nodes are ours to switch on and off."""
-    from serving_ref.cluster.local import LocalCluster
-    from serving_ref.cluster.record import checked_name
-
-    return LocalCluster(checked_name(name), _say)
+    return find_cluster(name, driver, say)
 
 
 def _context_status(context: str) -> ClusterStatus:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -28,8 +29,9 @@ if TYPE_CHECKING:
     help="The scenario file.",
 )
 @click.option("--force", is_flag=True, help="Overwrite the file if it exists.")
+@click.option("--json", "as_json", is_flag=True, help="Say as JSON what was written and what was left out.")
 def command(
-    from_cluster: bool, context: str | None, namespace: str | None, output: Path, force: bool
+    from_cluster: bool, context: str | None, namespace: str | None, output: Path, force: bool, as_json: bool
 ) -> None:
     """Write a first scenario of a running fleet.
 
@@ -57,7 +59,7 @@ def command(
         raise EnvironmentProblem(f"{where} has no Deployments that one may see: nothing to begin with")
     text = scenario_text(draft)
     _write(output, text)
-    _say(draft, output, marks(text))
+    _say(draft, output, marks(text), as_json=as_json)
 
 
 def _write(output: Path, text: str) -> None:
@@ -72,10 +74,12 @@ def _write(output: Path, text: str) -> None:
         partial.unlink(missing_ok=True)
 
 
-def _say(draft: Draft, output: Path, open_marks: int) -> None:
-    pools = sum(len(service.pools) for service in draft.services)
-    click.echo(
-        f"wrote {output}: {len(draft.services)} services on {pools} pools; {open_marks} marks to fill in"
-    )
+def _say(draft: Draft, output: Path, open_marks: int, *, as_json: bool) -> None:
+    services, pools = len(draft.services), sum(len(service.pools) for service in draft.services)
+    if as_json:
+        counts = {"services": services, "pools": pools, "marks": open_marks}
+        click.echo(json.dumps({"path": str(output), **counts, "left_out": list(draft.left_out)}, indent=2))
+        return
+    click.echo(f"wrote {output}: {services} services on {pools} pools; {open_marks} marks to fill in")
     for each in draft.left_out:
         click.echo(f"left out: {each}", err=True)

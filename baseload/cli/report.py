@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import click
@@ -15,7 +16,8 @@ from scenarios.errors import InvalidInput
     "-o", "--output", type=click.Path(path_type=Path, dir_okay=False), default=Path("report.html"),
     show_default=True, help="Where to write the page.",
 )  # fmt: skip
-def command(runs: tuple[Path, ...], output: Path) -> None:
+@click.option("--json", "as_json", is_flag=True, help="Say as JSON what was written.")
+def command(runs: tuple[Path, ...], output: Path, as_json: bool) -> None:
     """Write one self-contained HTML page: verdict, cost, charts, tables, assumptions.
 
     Several runs stand side by side on it, with the changes against the first. The page loads nothing from a
@@ -32,4 +34,8 @@ def command(runs: tuple[Path, ...], output: Path) -> None:
     if output.suffix.lower() not in (".html", ".htm"):  # it would replace what is there, a scenario for one
         raise InvalidInput(f"{output}: expected a name that ends with .html")
     write_report([read_run(run) for run in runs], output)
-    click.echo(f"wrote {output} ({output.stat().st_size / 1e6:.1f} MB)", err=True)
+    size = output.stat().st_size
+    if as_json:
+        click.echo(json.dumps({"path": str(output), "bytes": size}))
+    else:
+        click.echo(f"wrote {output} ({size / 1e6:.1f} MB)", err=True)

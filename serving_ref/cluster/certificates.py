@@ -53,6 +53,7 @@ def control_certificates(plan: AddressPlan) -> list[Certificate]:
         Certificate("scheduler", "system:kube-scheduler"),
         Certificate("kube-proxy", "system:kube-proxy"),
         Certificate("keda", "keda", "system:masters", tuple(f"DNS:{name}" for name in keda)),
+        Certificate("metrics-server", "metrics-server", names=("DNS:metrics-server.kube-system.svc",)),
     ]
 
 

@@ -1,4 +1,4 @@
-"""What a spot reclaim does to a real node: a notice, perhaps a drain, then no power, and later no Node object.
+"""What a spot reclaim does to a node: a notice, perhaps a drain, then no power, and later no Node object.
 
 Without a drain handler the notice is an event that nobody acts on, and pods die with their node. With one the node is
 tainted and its pods are evicted within the notice, as the handlers of cloud providers and Karpenter do it.
@@ -58,20 +58,21 @@ def notice_event(node: dict[str, Any], notice_s: float, now: datetime) -> dict[s
 def interrupt(
     cluster: LocalCluster, name: str, *, notice_s: float, drain: bool, say: Callable[[str], None]
 ) -> Interruption:
-    """Interrupt a real node, and return when its Node object is gone.
+    """Interrupt a node, and return when its Node object is gone; of a simulated one that object is all.
 
     Raises:
-        InvalidInput: there is no such real node.
+        InvalidInput: there is no such node.
         EnvironmentProblem: the cluster does not answer.
     """
-    spec, kubectl = cluster.node(name), cluster.kubectl
+    real, kubectl = cluster.real_node(name), cluster.kubectl
     noticed_at, deadline_s = _now(), time.monotonic() + notice_s
     event = notice_event(kubectl.get("node", name), notice_s, noticed_at)
     kubectl.run("create", "-f", "-", stdin=json.dumps(event))
     say(f"{name}: notice given, {notice_s:g} s")
     outcome = _drain(kubectl, name, notice_s) if drain else "off"
     time.sleep(max(0.0, deadline_s - time.monotonic()))
-    cluster.cut_power(spec)
+    if real is not None:
+        cluster.cut_power(real)
     killed_at = _now()
     say(f"{name}: power cut (drain: {outcome})")
     cluster.forget_node(name)

@@ -9,11 +9,13 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from scenarios.catalogue import load_catalogue
 from scenarios.errors import EnvironmentProblem, InvalidInput
 from serving_ref.cluster import network
 from serving_ref.cluster.addresses import AddressPlan
 from serving_ref.cluster.certificates import Authority
 from serving_ref.cluster.control import ControlPlane
+from serving_ref.cluster.control_config import as_list
 from serving_ref.cluster.folders import cache_folder, state_folder
 from serving_ref.cluster.host import check_host, read_sysctls, wanted_sysctls
 from serving_ref.cluster.images import load_image, pause_image
@@ -26,6 +28,7 @@ from serving_ref.cluster.parts import Parts
 from serving_ref.cluster.processes import wait_until
 from serving_ref.cluster.programs import components_for, find_program
 from serving_ref.cluster.record import ClusterFolder, ClusterRecord, cluster_folders
+from serving_ref.cluster.simulated_nodes import simulated_name, simulated_node
 from serving_ref.cluster.status import local_status
 from serving_ref.cluster.tools import Toolbox
 from serving_ref.cluster.undo import undo
@@ -179,16 +182,24 @@ class LocalCluster:
         node.start(self.control, self._authority, cluster=self.name, keep=self._keep(), images=images)
 
     def _wait_for_nodes(self, nodes: Sequence[NodeSpec]) -> None:
-        names = {node.name for node in nodes}
-        self.say(f"waiting for {', '.join(sorted(names))} to be ready")
-        wait_until(
-            lambda: names <= self.ready_nodes(),
-            f"nodes {', '.join(sorted(names))} to be ready",
-            timeout_s=NODE_TIMEOUT_S,
+        names = [node.name for node in nodes]
+        self._wait_until_ready(
+            names,
             hint=lambda: "".join(
                 Machine(self.folder.root, name).log_end("kubelet")
-                for name in sorted(names - self.ready_nodes())
+                for name in names
+                if name not in self.ready_nodes()
             ),
+        )
+
+    def _wait_until_ready(self, names: Sequence[str], hint: Callable[[], str] = str) -> None:
+        words = ", ".join(names) if len(names) < 4 else f"{names[0]} to {names[-1]}"
+        self.say(f"waiting for {words} to be ready")
+        wait_until(
+            lambda: self.ready_nodes().issuperset(names),
+            f"nodes {words} to be ready",
+            timeout_s=NODE_TIMEOUT_S,
+            hint=hint,
         )
 
     def ready_nodes(self) -> set[str]:
@@ -238,16 +249,32 @@ class LocalCluster:
         self._wait_for_nodes([spec])
         return spec
 
-    def node(self, name: str) -> NodeSpec:
-        """The real node of this name.
+    def add_simulated_nodes(self, specs: Sequence[NodeSpec]) -> list[str]:
+        """Make Node objects that KWOK keeps ready, wait until they are, and return their names.
 
         Raises:
-            InvalidInput: there is none.
+            InvalidInput: KWOK is not on.
         """
-        nodes = {node.name: node for node in self.record().nodes}
-        if name not in nodes:
-            raise InvalidInput(f"no real node {name!r}: expected one of {', '.join(nodes) or 'none'}")
-        return nodes[name]
+        if "kwok" not in self.record().parts:
+            raise InvalidInput(
+                f"simulated nodes need KWOK: baseload cluster up --name {self.name} --with kwok"
+            )
+        types = {each.name: each for each in load_catalogue().instance_types}
+        self.kubectl.apply(as_list([simulated_node(spec, types[spec.instance_type]) for spec in specs]))
+        names = [simulated_name(spec.number) for spec in specs]
+        self._wait_until_ready(names)
+        return names
+
+    def real_node(self, name: str) -> NodeSpec | None:
+        """The real node of this name; None where it is a simulated one, which has no power to cut.
+
+        Raises:
+            InvalidInput: there is no such node.
+        """
+        real = {node.name: node for node in self.record().nodes}
+        if name not in real and self.kubectl.attempt("get", "node", name).returncode:
+            raise InvalidInput(f"no node {name!r}: expected a simulated one, or {', '.join(real) or 'none'}")
+        return real.get(name)
 
     def cut_power(self, spec: NodeSpec) -> None:
         """End a node at once, with everything that runs on it. Its Node object stays."""

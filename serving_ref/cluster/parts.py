@@ -1,4 +1,4 @@
-"""What a cluster has beside Kubernetes itself, switched on by name: KWOK, Karpenter, KEDA, Prometheus, Redis.
+"""What a cluster has beside Kubernetes itself, switched on by name: KWOK, Karpenter, KEDA, Prometheus and others.
 
 All of them are programs of the control machine. So they need no images and no room on a node, they live on when a
 node is interrupted, and what a load test measures on the nodes is the stack alone. Prometheus and Redis are reached
@@ -40,6 +40,11 @@ KARPENTER_HEALTH_PORT = 8181
 KWOK_PORT = 10247
 KEDA_HEALTH_PORT = 8281
 KEDA_GRPC = "127.0.0.1:9666"
+EXTERNAL_METRICS_API = ("external.metrics.k8s.io", "v1beta1")
+METRICS_API = ("metrics.k8s.io", "v1beta1")
+METRICS_SERVER_PORT = 6445
+METRICS_RESOLUTION = "15s"
+"""What metrics-server's own manifest sets: how often it asks the kubelets."""
 CRD_TIMEOUT = "60s"
 READY_TIMEOUT_S = 120.0
 KWOK_LEASE_S = 40
@@ -65,6 +70,7 @@ class Parts:
             "karpenter": self._start_karpenter,
             "keda": self._start_keda,
             "prometheus": self._start_prometheus,
+            "metrics-server": self._start_metrics_server,
             "redis": self._start_redis,
         }
         self.folder.config.mkdir(exist_ok=True)
@@ -118,7 +124,8 @@ class Parts:
             "OPERATOR_NAME": "keda-operator",
         }
         service = config.host_service("keda-metrics-apiserver", KEDA, KEDA_ADAPTER_PORT, self.plan)
-        self.kubectl.apply(config.as_list([config.namespace(KEDA), *service, self._external_metrics()]))
+        api = self._aggregated(EXTERNAL_METRICS_API, service[0])
+        self.kubectl.apply(config.as_list([config.namespace(KEDA), *service, api]))
         self.control.start_program(
             "keda-operator",
             [
@@ -151,19 +158,47 @@ class Parts:
             environment=environment,
         )
 
-    def _external_metrics(self) -> dict[str, Any]:
+    def _start_metrics_server(self) -> None:
+        """Asks the kubelets of real nodes: KWOK's have none."""
+        name, pki, admin = "metrics-server", self.folder.pki, self.folder.admin
+        service = config.host_service(name, "kube-system", METRICS_SERVER_PORT, self.plan)
+        self.kubectl.apply(config.as_list([*service, self._aggregated(METRICS_API, service[0])]))
+        flags = [
+            f"--kubeconfig={admin}",
+            f"--authentication-kubeconfig={admin}",
+            f"--authorization-kubeconfig={admin}",
+            f"--secure-port={METRICS_SERVER_PORT}",
+            f"--tls-cert-file={pki}/{name}.crt",
+            f"--tls-private-key-file={pki}/{name}.key",
+            f"--kubelet-certificate-authority={pki}/ca.crt",
+            f"--kubelet-client-certificate={pki}/kubelet-client.crt",
+            f"--kubelet-client-key={pki}/kubelet-client.key",
+            "--kubelet-preferred-address-types=InternalIP",
+            f"--metric-resolution={METRICS_RESOLUTION}",
+            "--node-selector=baseload.dev/node=real",
+        ]
+        self.control.start_program(name, [str(self.tools.program(name, name)), *flags])
+
+    def _aggregated(self, api: tuple[str, str], service: dict[str, Any]) -> dict[str, Any]:
+        """A group and version that the API server leaves to a program of the control machine."""
+        group, version = api
         authority = (self.folder.pki / "ca.crt").read_bytes()
+        (port,) = service["spec"]["ports"]
         return {
             "apiVersion": "apiregistration.k8s.io/v1",
             "kind": "APIService",
-            "metadata": {"name": "v1beta1.external.metrics.k8s.io"},
+            "metadata": {"name": f"{version}.{group}"},
             "spec": {
-                "group": "external.metrics.k8s.io",
-                "version": "v1beta1",
+                "group": group,
+                "version": version,
                 "groupPriorityMinimum": 100,
                 "versionPriority": 100,
                 "caBundle": base64.b64encode(authority).decode(),
-                "service": {"name": "keda-metrics-apiserver", "namespace": KEDA, "port": KEDA_ADAPTER_PORT},
+                "service": {
+                    "name": service["metadata"]["name"],
+                    "namespace": service["metadata"]["namespace"],
+                    "port": port["port"],
+                },
             },
         }
 
@@ -200,10 +235,10 @@ class Parts:
         if "keda" in self.parts:
             say("waiting for KEDA's metrics")
             self._wait_for("keda-operator", KEDA_HEALTH_PORT, "/readyz")
-            name = "apiservice/v1beta1.external.metrics.k8s.io"
-            self.control.wait_for(
-                "keda-adapter", lambda: self._condition(name, "Available"), timeout_s=READY_TIMEOUT_S
-            )
+            self._wait_for_api("keda-adapter", EXTERNAL_METRICS_API)
+        if "metrics-server" in self.parts:
+            say("waiting for metrics-server's first readings")
+            self._wait_for_api("metrics-server", METRICS_API)
         if "prometheus" in self.parts:
             self._wait_for("prometheus", PROMETHEUS_PORT, "/-/ready")
         if "karpenter" in self.parts:
@@ -231,9 +266,14 @@ class Parts:
             *(f"--filename={path}" for path in files),
         )
 
-    def _condition(self, name: str, kind: str) -> bool:
+    def _wait_for_api(self, program: str, api: tuple[str, str]) -> None:
+        group, version = api
+        name = f"apiservice/{version}.{group}"
+        self.control.wait_for(program, lambda: self._is_available(name), timeout_s=READY_TIMEOUT_S)
+
+    def _is_available(self, name: str) -> bool:
         conditions = self.kubectl.get(name).get("status", {}).get("conditions", [])
-        return any(each["type"] == kind and each["status"] == "True" for each in conditions)
+        return any(each["type"] == "Available" and each["status"] == "True" for each in conditions)
 
     def _write(self, name: str, text: str) -> Path:
         path = self.folder.config / name

@@ -118,6 +118,12 @@ COMPONENTS = (
         tags=("remove_all_sd", "enable_kubernetes_sd"),
     ),
     Component(
+        "metrics-server",
+        "sigs.k8s.io/metrics-server",
+        {"metrics-server": "sigs.k8s.io/metrics-server/cmd/metrics-server"},
+        "k8s.io/client-go/pkg/version.gitVersion",
+    ),
+    Component(
         "keda",
         "github.com/kedacore/keda/v2",
         {
@@ -136,6 +142,7 @@ PART_COMPONENTS = {
     "karpenter": ("kwok", "karpenter"),
     "keda": ("prometheus", "keda"),
     "prometheus": ("prometheus",),
+    "metrics-server": ("metrics-server",),
 }
 """What a part needs beside them; Karpenter's nodes are KWOK's."""
 

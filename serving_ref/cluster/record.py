@@ -14,7 +14,7 @@ from serving_ref.cluster.node_config import NodeSpec
 if TYPE_CHECKING:
     from pathlib import Path
 
-PARTS = ("kwok", "karpenter", "keda", "prometheus", "redis")
+PARTS = ("kwok", "karpenter", "keda", "prometheus", "metrics-server", "redis")
 NAME = re.compile(r"[a-z]([a-z0-9-]{0,9}[a-z0-9])?")
 """A link's name has at most 15 characters, and ours begin with `bl-`."""
 
@@ -42,10 +42,14 @@ class ClusterRecord:
         """With these parts too, in the order in which they are listed everywhere."""
         return replace(self, parts=tuple(part for part in PARTS if part in parts or part in self.parts))
 
-    def next_number(self) -> int:
-        """The lowest number that no node has."""
+    def free_numbers(self, count: int) -> list[int]:
+        """The lowest numbers that no node has."""
         taken = {node.number for node in self.nodes}
-        return next(number for number in range(1, len(taken) + 2) if number not in taken)
+        return [number for number in range(1, len(taken) + count + 1) if number not in taken][:count]
+
+    def next_number(self) -> int:
+        """The lowest of them."""
+        return self.free_numbers(1)[0]
 
     def to_json(self) -> str:
         """As it is kept."""

@@ -17,6 +17,7 @@ PART_PROGRAMS = {
     "karpenter": ("karpenter",),
     "keda": ("keda-operator", "keda-adapter"),
     "prometheus": ("prometheus",),
+    "metrics-server": ("metrics-server",),
     "redis": ("redis",),
 }
 CONTROL_PROGRAMS = ("etcd", "kube-apiserver", "kube-controller-manager", "kube-scheduler", "coredns")

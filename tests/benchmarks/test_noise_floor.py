@@ -54,7 +54,12 @@ def test_noise_floor(benchmark: Any, tmp_path: Any, rate_per_s: int) -> None:
         "hit_percent": [each["overall"]["hit_ratio"] * 100 for each in totals],
         "items_a_batch": [each["services"]["ranker"]["batch_items_mean"] for each in totals],
         "utilisation_percent": [each["services"]["ranker"]["utilisation"] * 100 for each in totals],
+        "lag_p99_ms": [run["load_test"]["schedule_lag_s"]["p99"] * 1000 for run, _ in found],
         "machine_busy_percent": [run["load_test"]["cpu"]["machine"] * 100 for run, _ in found],
+        **{
+            f"{name}_cores": [run["load_test"]["cpu"]["processes"][name] for run, _ in found]
+            for name in found[0][0]["load_test"]["cpu"]["processes"]
+        },
     }
     benchmark.extra_info |= {name: (round(min(of), 2), round(max(of), 2)) for name, of in ranges.items()}
     benchmark.extra_info["beyond"] = {

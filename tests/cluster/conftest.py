@@ -21,7 +21,7 @@ from serving_ref.cluster.tools import Toolbox
 
 ROOT = Path(__file__).parents[2]
 NAME = "bl-test"
-COMMAND = [sys.executable, "-c", "from baseload.cli import main; main()", "cluster"]
+COMMAND = [sys.executable, "-c", "from baseload.cli import main; main()"]
 
 
 def why_not():
@@ -46,7 +46,7 @@ def pytest_collection_modifyitems(items):
 
 
 def start(*arguments):
-    """Start `baseload cluster …` and hand back the process."""
+    """Start `baseload …` and hand back the process."""
     return subprocess.Popen(
         [*COMMAND, *arguments],
         cwd=ROOT,
@@ -57,12 +57,18 @@ def start(*arguments):
     )
 
 
-def baseload(*arguments):
-    """Run `baseload cluster …` to its end and return its output; what it said is shown where it fails."""
+def finished(*arguments):
+    """Run `baseload …` to its end, whatever that is."""
     process = start(*arguments)
     output, said = process.communicate()
-    assert process.returncode == 0, said
-    return output
+    return subprocess.CompletedProcess(process.args, process.returncode, output, said)
+
+
+def baseload(*arguments):
+    """Run `baseload …` and return its output; what it said is shown where it fails."""
+    done = finished(*arguments)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
 
 
 def wait_for(condition, what, timeout_s=120.0):

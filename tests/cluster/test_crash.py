@@ -18,9 +18,9 @@ MOMENTS = int(os.environ.get("CRASH_MOMENTS", "6"))
 def duration_s(no_cluster):
     """How long a whole `up` takes here, now."""
     started_s = time.monotonic()
-    baseload("up", "--name", NAME, "--with", "redis")
+    baseload("cluster", "up", "--name", NAME, "--with", "redis")
     took_s = time.monotonic() - started_s
-    baseload("down", "--name", NAME)
+    baseload("cluster", "down", "--name", NAME)
     return took_s
 
 
@@ -33,33 +33,33 @@ def before(duration_s):
 def test_a_killed_up_leaves_nothing_after_down(number, duration_s, before):
     # One moment in each slice of the time that `up` takes, so that every stage is met.
     share = (number + random.Random(f"{SEED}/{number}").random()) / MOMENTS
-    process = start("up", "--name", NAME, "--with", "redis")
+    process = start("cluster", "up", "--name", NAME, "--with", "redis")
     time.sleep(share * duration_s)
     process.send_signal(signal.SIGKILL)
     process.communicate()
-    baseload("down", "--name", NAME)
+    baseload("cluster", "down", "--name", NAME)
     changed = difference(before, machine())
     assert not changed, f"killed after {share * duration_s:.2f} s (CRASH_SEED={SEED}): {changed}"
 
 
 def test_up_after_a_killed_up_is_a_whole_cluster(duration_s, before):
-    process = start("up", "--name", NAME, "--nodes", "1")
+    process = start("cluster", "up", "--name", NAME, "--nodes", "1")
     time.sleep(0.7 * duration_s)
     process.send_signal(signal.SIGKILL)
     process.communicate()
-    baseload("up", "--name", NAME, "--nodes", "1")
+    baseload("cluster", "up", "--name", NAME, "--nodes", "1")
     status = Cluster().status()
     assert all(status["programs"].values())
     assert all(node["ready"] for node in status["nodes"])
-    baseload("down", "--name", NAME)
+    baseload("cluster", "down", "--name", NAME)
     assert not difference(before, machine())
 
 
 def test_a_dead_control_machine_is_cleared_by_the_next_up(before):
-    baseload("up", "--name", NAME, "--nodes", "1")
+    baseload("cluster", "up", "--name", NAME, "--nodes", "1")
     cluster = Cluster()
     os.kill(cluster.local.control.init_pid(), signal.SIGKILL)
-    baseload("up", "--name", NAME, "--nodes", "1")
+    baseload("cluster", "up", "--name", NAME, "--nodes", "1")
     assert all(cluster.status()["programs"].values())
-    baseload("down", "--name", NAME)
+    baseload("cluster", "down", "--name", NAME)
     assert not difference(before, machine())

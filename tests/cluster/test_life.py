@@ -38,6 +38,7 @@ def before(no_cluster):
 @pytest.fixture(scope="module")
 def cluster(before):
     baseload(
+        "cluster",
         "up",
         "--name",
         NAME,
@@ -111,7 +112,7 @@ def test_nodes_are_ready_and_say_what_they_were_told_to_be(cluster):
 
 def test_up_again_changes_nothing(cluster):
     pids = cluster.local.control.init_pid()
-    baseload("up", "--name", NAME)
+    baseload("cluster", "up", "--name", NAME)
     assert cluster.local.control.init_pid() == pids
     assert cluster.node_names() == {"node-1", "node-2"}
 
@@ -163,9 +164,20 @@ def test_logs_are_read_through_the_api_server(web):
 
 def test_a_node_comes_after_its_delay_with_the_images_it_needs(web):
     said = json.loads(
-        baseload("node", "add", "--name", NAME, "--instance-type", "g5.2xlarge", "--delay", "3s", "--json")
+        baseload(
+            "cluster",
+            "node",
+            "add",
+            "--name",
+            NAME,
+            "--instance-type",
+            "g5.2xlarge",
+            "--delay",
+            "3s",
+            "--json",
+        )
     )
-    assert said["node"] == "node-3"
+    assert said["nodes"] == ["node-3"]
     assert said["ready_s"] >= said["delay_s"] == 3.0
     web.kubectl.run("scale", "deployment/web", "--replicas=6")
     wait_for(
@@ -177,7 +189,7 @@ def test_a_node_comes_after_its_delay_with_the_images_it_needs(web):
 
 
 def test_a_node_goes_in_good_order(web):
-    baseload("node", "remove", "node-3", "--name", NAME)
+    baseload("cluster", "node", "remove", "node-3", "--name", NAME)
     assert wait_for(lambda: web.node_names() == {"node-1", "node-2"}, "the node to go")
     wait_for(lambda: len(web.ready_pods("app=web")) == 6, "its pods elsewhere")
     assert not any("node-3" in folder for folder in machine()["control groups"])
@@ -186,7 +198,7 @@ def test_a_node_goes_in_good_order(web):
 def test_an_interrupted_node_dies_and_its_pods_come_back_elsewhere(web):
     asked_s = time.monotonic()
     done = json.loads(
-        baseload("interrupt", "node-2", "--name", NAME, "--notice", "2s", "--no-drain", "--json")
+        baseload("cluster", "interrupt", "node-2", "--name", NAME, "--notice", "2s", "--no-drain", "--json")
     )
     assert time.monotonic() - asked_s >= 2.0
     assert (done["drain"], done["notice_s"]) == ("off", 2.0)
@@ -203,10 +215,10 @@ def test_an_interrupted_node_dies_and_its_pods_come_back_elsewhere(web):
 
 
 def test_a_drained_node_loses_no_pod_to_the_power_cut(web):
-    baseload("node", "add", "--name", NAME)
+    baseload("cluster", "node", "add", "--name", NAME)
     web.kubectl.run("rollout", "restart", "deployment/web")
     web.kubectl.run("rollout", "status", "deployment/web", "--timeout=120s")
-    done = json.loads(baseload("interrupt", "node-2", "--name", NAME, "--notice", "20s", "--json"))
+    done = json.loads(baseload("cluster", "interrupt", "node-2", "--name", NAME, "--notice", "20s", "--json"))
     assert done["drain"] == "done"
     wait_for(lambda: len(web.ready_pods("app=web")) == 6, "six pods on what is left")
 
@@ -215,23 +227,23 @@ def test_a_program_that_died_is_started_again(cluster):
     node = cluster.local.image_stores()[0].machine
     node.run(["pkill", "-9", "kube-proxy"])
     wait_for(lambda: not cluster.status()["programs"]["node-1/kube-proxy"], "status to tell")
-    baseload("up", "--name", NAME, "--nodes", "1")
+    baseload("cluster", "up", "--name", NAME, "--nodes", "1")
     assert all(cluster.status()["programs"].values())
 
 
 def test_the_kubeconfig_stands_on_its_own(cluster, tmp_path):
-    text = baseload("kubeconfig", "--name", NAME)
+    text = baseload("cluster", "kubeconfig", "--name", NAME)
     assert "client-certificate-data" in text
-    path = baseload("kubeconfig", "--name", NAME, "--path").strip()
+    path = baseload("cluster", "kubeconfig", "--name", NAME, "--path").strip()
     assert Path(path).exists()
 
 
 def test_down_leaves_the_machine_as_it_was(web, before):
-    said = json.loads(baseload("down", "--name", NAME, "--json"))
+    said = json.loads(baseload("cluster", "down", "--name", NAME, "--json"))
     assert said["was_there"]
     assert not difference(before, machine())
     assert not web.local.folder.root.exists()
 
 
 def test_down_twice_is_no_error(no_cluster):
-    assert not json.loads(baseload("down", "--name", NAME, "--json"))["was_there"]
+    assert not json.loads(baseload("cluster", "down", "--name", NAME, "--json"))["was_there"]

@@ -51,7 +51,7 @@ http.server.ThreadingHTTPServer(("", 8000), Handler).serve_forever()
 
 @pytest.fixture(scope="module")
 def cluster(no_cluster):
-    baseload("up", "--name", NAME, "--with", "karpenter,keda,redis")
+    baseload("cluster", "up", "--name", NAME, "--with", "karpenter,keda,redis")
     return Cluster()
 
 
@@ -104,7 +104,7 @@ def gpu_pods(pool, count):
 def test_karpenter_buys_a_scenario_s_pools_for_gpu_pods_and_gives_them_back(cluster, tmp_path):
     scenario = tmp_path / "fleet.yaml"
     scenario.write_text(SCENARIO)
-    pools = baseload("node-pools", str(scenario), "--consolidate-after", "5s", "--budget", "100%")
+    pools = baseload("cluster", "node-pools", str(scenario), "--consolidate-after", "5s", "--budget", "100%")
     cluster.kubectl.apply(pools)
     cluster.apply(gpu_pods("small", GPU_PODS // 2), gpu_pods("large", GPU_PODS // 2))
     wait_for(lambda: cluster.ready_replicas("small", "large") == GPU_PODS, f"{GPU_PODS} pods", timeout_s=600)

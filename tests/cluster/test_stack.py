@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import http.client
 import json
-import os
 import subprocess
-import sys
 import time
 
 import pytest
 
-from tests.cluster.conftest import NAME, ROOT, Cluster, baseload, wait_for
+from scenarios.errors import ExitStatus
+from tests.cluster.conftest import NAME, Cluster, baseload, finished, wait_for
 from tests.serving_ref.servers import Answer, Traffic, infer_body, outcomes
 
 PARTS = ("redis",)
@@ -36,32 +35,32 @@ pools: [{name: gpu, instance_type: g5.xlarge, size: 2}]
 
 def ended(*arguments: str) -> subprocess.CompletedProcess[str]:
     """Run `baseload stack …` to its end."""
-    program = "from baseload.cli import main; main()"
-    return subprocess.run(
-        [sys.executable, "-c", program, "stack", *arguments, "--name", NAME],
-        cwd=ROOT, env=os.environ | {"PYTHONPATH": str(ROOT)}, capture_output=True, text=True, check=False,
-    )  # fmt: skip
+    return finished("stack", *arguments, "--name", NAME)
 
 
 def stack(*arguments: str) -> str:
     """Run `baseload stack …` and return its output; what it said is shown where it fails."""
-    done = ended(*arguments)
-    assert done.returncode == 0, done.stderr
-    return done.stdout
+    return baseload("stack", *arguments, "--name", NAME)
 
 
 @pytest.fixture(scope="module")
 def cluster(no_cluster):
-    baseload("up", "--name", NAME, "--nodes", "2", "--with", "redis")
+    with_redis = ("--instance-type", "g5.xlarge", "--with", "redis")
+    baseload("cluster", "up", "--name", NAME, "--nodes", "2", *with_redis)
     return Cluster()
 
 
 @pytest.fixture(scope="module")
-def gateway(cluster, tmp_path_factory):
-    """Where the gateway listens."""
+def scenario(tmp_path_factory):
     path = tmp_path_factory.mktemp("scenario") / "shop.yaml"
     path.write_text(SCENARIO)
-    status = json.loads(stack("up", str(path), "--json"))
+    return path
+
+
+@pytest.fixture(scope="module")
+def gateway(cluster, scenario):
+    """Where the gateway listens."""
+    status = json.loads(stack("up", str(scenario), "--json"))
     assert status["up"], status
     return status["gateways"][0]
 
@@ -112,13 +111,49 @@ def test_a_rolling_update_costs_no_request(cluster, gateway):
     assert outcomes(traffic.answers) == {"model": traffic.asked}
 
 
-def test_up_again_changes_nothing_and_keeps_serving(cluster, gateway, tmp_path):
-    (tmp_path / "shop.yaml").write_text(SCENARIO)
-    before = {pod["metadata"]["name"] for name in ("gateway", "model-server") for pod in pods(cluster, name)}
-    stack("up", str(tmp_path / "shop.yaml"))
-    assert {
-        pod["metadata"]["name"] for name in ("gateway", "model-server") for pod in pods(cluster, name)
-    } == before
+def names(cluster: Cluster) -> set[str]:
+    """Of all pods of the stack."""
+    return {pod["metadata"]["name"] for name in ("gateway", "model-server") for pod in pods(cluster, name)}
+
+
+def test_up_again_changes_nothing_and_keeps_serving(cluster, gateway, scenario):
+    before = names(cluster)
+    stack("up", str(scenario))
+    assert names(cluster) == before
+
+
+def test_another_way_to_the_same_cluster_is_a_context(cluster, gateway, scenario, monkeypatch):
+    """As for a cluster that somebody else made: nothing is built or loaded, the image is one that it can pull."""
+    monkeypatch.setenv("KUBECONFIG", str(cluster.kubectl.kubeconfig))
+    before = names(cluster)
+    status = json.loads(baseload("cluster", "status", "--context", NAME, "--json"))
+    assert (status["driver"], status["up"], len(status["nodes"])) == ("context", True, 2)
+    (workload, *_) = json.loads(baseload("stack", "status", "--context", NAME, "--json"))["workloads"]
+    baseload("stack", "up", str(scenario), "--context", NAME, "--image", workload["image"])
+    assert names(cluster) == before
+    refused = finished("cluster", "down", "--context", NAME)
+    assert refused.returncode == ExitStatus.UNSUPPORTED
+    assert "not made by baseload" in refused.stderr
+
+
+def test_a_load_test_counts_and_goes_as_predicted(cluster, gateway, scenario, tmp_path, monkeypatch):
+    """By the usual limits, on the cluster's own nodes, and with the fleet that the cluster says it has."""
+    monkeypatch.setenv("KUBECONFIG", str(cluster.kubectl.kubeconfig))
+    servers = [pod["status"]["podIP"] for pod in pods(cluster, "model-server")]
+    sources = [word for address in servers for word in ("--metrics", f"http://{address}:8080/metrics")]
+    changed = ["--set", "run.warmup=6s", "--set", "classes.home-page.keys.count=20000"]
+    changed += ["--set", "arrivals.web.rate=200/s", "--duration", "36s"]
+    out = str(tmp_path / "measured")
+    where = ["--target", f"http://{gateway}", "--fleet-from", NAME, *sources]
+    baseload("loadtest", str(scenario), *changed, *where, "-q", "-o", out)
+    judged = finished("verify", str(scenario), *changed[:6], "--against", out, "--json")
+    verdict = json.loads(judged.stdout)
+    assert verdict["prediction"]["made_before_the_load"]
+    found = {(each["section"], each["kind"]): each for each in verdict["findings"]}
+    print(json.dumps(verdict["findings"], indent=1))
+    expected = {"throughput", "failed", "hit-ratio", "items-a-batch", "utilisation", "cost"}
+    assert expected <= {kind for _, kind in found}
+    assert all(each["verdict"] == "within" for (_, kind), each in found.items() if kind in expected)
 
 
 def test_an_interrupted_nodes_requests_end_in_one_way_each(cluster, gateway):
@@ -129,7 +164,7 @@ def test_an_interrupted_nodes_requests_end_in_one_way_each(cluster, gateway):
     assert placed == {"node-1", "node-2"}, "replicas are spread, after a rolling update too"
     with Traffic(lambda _: infer(gateway)) as traffic:
         traffic.wait_for(50)
-        baseload("interrupt", node, "--name", NAME, "--notice", "0s")
+        baseload("cluster", "interrupt", node, "--name", NAME, "--notice", "0s")
         traffic.wait_for(200)
         wait_for(lambda: outcomes(traffic.answers[-100:]) == {"model": 100}, "undisturbed service")
     assert outcomes(traffic.answers).keys() <= {"model", "timeout", "lost", "no_replica"}

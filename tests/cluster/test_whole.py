@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import json
-import os
-import subprocess
-import sys
 
 import pytest
 
-from tests.cluster.conftest import NAME, ROOT, Cluster, baseload, wait_for
+from scenarios.load import load_scenario
+from tests.cluster.conftest import NAME, Cluster, baseload, start, wait_for
 from tests.cluster.listing import difference, machine
 
-PARTS = ("keda", "prometheus", "redis")
+PARTS = ("keda", "metrics-server", "prometheus", "redis")
 NAMESPACE = "baseload"
 DURATION_S = 180
 LARGEST = 3
@@ -36,18 +34,6 @@ pools: [{{name: gpu, instance_type: g5.xlarge, size: 1}}]
 OUTCOMES = {"timeout", "lost", "no_replica", "queue_full", "breaker_open", "shed", "rate_limited"}
 
 
-def command(*arguments: str) -> list[str]:
-    return [sys.executable, "-c", "from baseload.cli import main; main()", *arguments]
-
-
-def run(*arguments: str) -> str:
-    """Run `baseload …` and return its output; what it said is shown where it fails."""
-    environment = os.environ | {"PYTHONPATH": str(ROOT)}
-    done = subprocess.run(command(*arguments), env=environment, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
-    return done.stdout
-
-
 @pytest.fixture(scope="module")
 def before(no_cluster):
     return machine()
@@ -55,7 +41,8 @@ def before(no_cluster):
 
 @pytest.fixture(scope="module")
 def cluster(before):
-    baseload("up", "--name", NAME, "--nodes", "3", "--with", "keda,redis")
+    with_parts = ("--instance-type", "g5.xlarge", "--with", "keda,metrics-server,redis")
+    baseload("cluster", "up", "--name", NAME, "--nodes", "3", *with_parts)
     return Cluster()
 
 
@@ -73,27 +60,22 @@ class Load:
         self.directory = scenario.with_suffix("")
         # Cores are shared with the cluster itself here: this run is about outcomes, not about latencies.
         limits = ("--max-cpu", "100%", "--max-lag", "10s")
-        self.process = subprocess.Popen(
-            command("loadtest", str(scenario), "--target", url, *limits, "-o", str(self.directory), "-q"),
-            env=os.environ | {"PYTHONPATH": str(ROOT)},
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-        )
+        target = ("--target", url, *limits, "-o", str(self.directory), "-q")
+        self.process = start("loadtest", str(scenario), *target)
 
     def goes_on(self):
-        assert self.process.poll() is None, f"the load test is over:\n{self.process.communicate()[0]}"
+        assert self.process.poll() is None, f"the load test is over:\n{self.process.communicate()[1]}"
 
     def result(self):
         """What it measured."""
-        said, _ = self.process.communicate()
+        _, said = self.process.communicate()
         assert self.process.returncode == 0, said
         return json.loads((self.directory / "run.json").read_text())
 
 
 @pytest.fixture(scope="module")
 def load(cluster, scenario):
-    run("stack", "up", str(scenario), "--name", NAME, "--gateways", "2", "--growth", str(LARGEST))
+    baseload("stack", "up", str(scenario), "--name", NAME, "--gateways", "2", "--growth", str(LARGEST))
     address = cluster.get("service", "gateway", "-n", NAMESPACE)["spec"]["clusterIP"]
     load = Load(scenario, f"http://{address}")
     yield load
@@ -128,6 +110,30 @@ def test_the_autoscaler_answers_a_queue_that_keda_sees_in_prometheus(cluster, lo
     assert [each["type"] for each in autoscaler["status"]["currentMetrics"]] == ["External"]
 
 
+def test_the_gateways_autoscaler_sees_their_cpu_use(cluster, load):
+    """By metrics-server: KEDA's metrics are other ones."""
+
+    def percent():
+        status = cluster.get("hpa", "gateway", "-n", NAMESPACE)["status"]
+        metrics = [
+            each["resource"] for each in status.get("currentMetrics") or [] if each["type"] == "Resource"
+        ]
+        return {each["name"]: each["current"]["averageUtilization"] for each in metrics}.get("cpu", 0)
+
+    wait_for(lambda: percent() > 0, "a reading")
+    assert "node-1" in cluster.kubectl.run("top", "nodes")
+
+
+def test_what_runs_becomes_a_first_scenario(cluster, load, tmp_path, monkeypatch):
+    path = tmp_path / "fleet.yaml"
+    monkeypatch.setenv("KUBECONFIG", str(cluster.kubectl.kubeconfig))
+    baseload("init", "--from-cluster", "--context", NAME, "-n", NAMESPACE, "-o", str(path))
+    scenario = load_scenario(path).scenario
+    assert [each.name for each in scenario.services] == ["model-server-ranker-gpu"]
+    assert {each.instance_type for each in scenario.pools} == {"g5.xlarge"}
+    assert f"1 to {LARGEST} replicas by prometheus" in path.read_text()
+
+
 def test_a_killed_pod_is_replaced(cluster, load):
     victim = min(servers(cluster))
     cluster.kubectl.run("delete", "pod", victim, "-n", NAMESPACE, "--grace-period=0", "--force")
@@ -145,7 +151,7 @@ def test_a_drained_node_gives_its_pods_away(cluster, load):
 
 def test_an_interrupted_node_is_survived(cluster, load):
     node = min(pods(cluster))
-    done = json.loads(baseload("interrupt", node, "--name", NAME, "--notice", "15s", "--json"))
+    done = json.loads(baseload("cluster", "interrupt", node, "--name", NAME, "--notice", "15s", "--json"))
     assert done["notice_s"] == 15.0
     wait_for(lambda: node not in cluster.node_names(), "the node to go")
     wait_for(lambda: len(servers(cluster)) == LARGEST and node not in pods(cluster), "its pods elsewhere")
@@ -155,7 +161,7 @@ def test_an_interrupted_node_is_survived(cluster, load):
 def test_every_request_of_the_load_has_one_outcome(scenario, load):
     """As many as the simulation of the same scenario sends; most are answered, the others say why not."""
     measured = load.result()["totals"]["overall"]
-    simulated = json.loads(run("simulate", str(scenario), "--json", "-q"))["totals"]["overall"]
+    simulated = json.loads(baseload("simulate", str(scenario), "--json", "-q"))["totals"]["overall"]
     assert measured["sent"] == simulated["sent"]
     assert measured["sent"] == measured["answered"] + measured["failed"] + measured["unfinished"]
     assert {why for why, count in measured["failed_by"].items() if count} <= OUTCOMES
@@ -164,6 +170,6 @@ def test_every_request_of_the_load_has_one_outcome(scenario, load):
 
 
 def test_down_leaves_the_machine_as_it_was(cluster, load, before):
-    run("stack", "down", "--name", NAME)
-    baseload("down", "--name", NAME)
+    baseload("stack", "down", "--name", NAME)
+    baseload("cluster", "down", "--name", NAME)
     assert not difference(before, machine())

@@ -33,9 +33,15 @@ class ScenarioStack:
         """Where `baseload loadtest` reads the model servers' own figures."""
         return [part for each in self.replicas for part in ("--metrics", f"http://{each.address}/metrics")]
 
+    @property
+    def processes(self) -> dict[str, Server]:
+        """All of it, by name."""
+        replicas = {f"model-server-{number}": each for number, each in enumerate(self.replicas, 1)}
+        return {"gateway": self.gateway, "redis": self.redis, **replicas}
+
     def pin(self, core: int) -> None:
         """Leave all of it one core."""
-        for server in (self.gateway, self.redis, *self.replicas):
+        for server in self.processes.values():
             for task in Path(f"/proc/{server.process.pid}/task").iterdir():
                 os.sched_setaffinity(int(task.name), {core})
 
@@ -69,9 +75,10 @@ def load_test(
     """
     stack = start(servers, scenario, onnx)
     stack.pin(SERVERS_CORE)
+    watched = [f"--watch={name}={server.process.pid}" for name, server in stack.processes.items()]
     status, run = baseload(
         "loadtest", str(scenario), "--target", f"http://{stack.gateway.address}", *stack.load_test_options,
-        "--cpu", str(GENERATOR_CORE), "--watch", f"gateway={stack.gateway.process.pid}", "-o", str(out), "-q",
+        "--cpu", str(GENERATOR_CORE), *watched, "-o", str(out), "-q",
     )  # fmt: skip
     assert status == 0, json.dumps(run["load_test"], indent=1)
     return run
