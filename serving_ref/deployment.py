@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import yaml
+
 from scenarios.errors import EnvironmentProblem, InvalidInput
 from serving_ref.manifests.render import PART_OF, render
 
@@ -20,6 +22,16 @@ if TYPE_CHECKING:
     from serving_ref.manifests.render import Target
 
 OURS = ",".join(f"{name}={value}" for name, value in PART_OF.items())
+KINDS = (
+    "deployments",
+    "services",
+    "configmaps",
+    "horizontalpodautoscalers",
+    "poddisruptionbudgets",
+    "networkpolicies",
+)
+"""What a stack is made of, beside KEDA's objects."""
+KEDA_API = "keda.sh/v1alpha1"
 CLUSTER_REDIS = ("baseload-system", "redis")
 """Namespace and name of the Redis that `baseload cluster up --with redis` gives."""
 
@@ -50,20 +62,20 @@ class StackStatus:
 
 
 def has_keda(kubectl: Kubectl) -> bool:
-    """Whether the cluster knows ScaledObjects."""
-    return kubectl.attempt("get", "crd", "scaledobjects.keda.sh").returncode == 0
+    """Whether the cluster knows ScaledObjects. Anybody may ask that; not everybody may look at its definitions."""
+    return KEDA_API in kubectl.run("api-versions").split()
 
 
 def has_redis(kubectl: Kubectl) -> bool:
     """Whether the cluster has the Redis that local stacks use."""
     namespace, name = CLUSTER_REDIS
-    return kubectl.attempt("get", "service", name, "-n", namespace).returncode == 0
+    return kubectl.find("service", name, "-n", namespace) is not None
 
 
 def apply(
     kubectl: Kubectl, stack: Stack, target: Target, timeout_s: float, say: Callable[[str], None]
 ) -> None:
-    """Apply a stack and wait until every replica is ready, and every route is served.
+    """Apply a stack, wait until every replica is ready and every route is served, and delete what it had before.
 
     Raises EnvironmentProblem where kubectl refuses or the time is over; what was applied stays, to be looked at.
     """
@@ -72,9 +84,12 @@ def apply(
         folder = Path(scratch) / "stack"
         render(stack, target, folder)
         documents = kubectl.run("kustomize", str(folder))
+    wanted = {_identity(each) for each in yaml.safe_load_all(documents)}
     say("applying")
     kubectl.apply(documents)
     for each in status(kubectl, target.namespace).workloads:
+        if ("Deployment", each.name) not in wanted:
+            continue
         say(f"waiting for {each.name}: {each.wanted} replicas")
         kubectl.run(
             "rollout", "status", f"deployment/{each.name}", "-n", target.namespace, f"--timeout={timeout_s:.0f}s"
@@ -83,6 +98,27 @@ def apply(
     for route in stack.gateway.routes:
         say(f"waiting for route {route.name}")
         _wait_until_served(kubectl, f"{gateway}/v2/models/{route.name}", timeout_s)
+    for name in _left_over(kubectl, target.namespace, wanted):
+        say(f"deleting {name}, which this scenario does not have")
+        kubectl.run("delete", name, "-n", target.namespace, "--ignore-not-found")
+
+
+def _identity(document: dict[str, Any]) -> tuple[str, str]:
+    return document["kind"], document["metadata"]["name"]
+
+
+def _left_over(kubectl: Kubectl, namespace: str, wanted: set[tuple[str, str]]) -> list[str]:
+    """What an earlier scenario of this namespace had and this one has not, as `kind/name`.
+
+    What something else owns, such as the autoscaler that KEDA makes of a ScaledObject, goes with its owner.
+    """
+    kinds = [*KINDS, *(["scaledobjects"] if has_keda(kubectl) else [])]
+    found = kubectl.get(",".join(kinds), "-n", namespace, "-l", OURS)["items"]
+    return [
+        f"{each['kind']}/{each['metadata']['name']}".lower()
+        for each in found
+        if _identity(each) not in wanted and not each["metadata"].get("ownerReferences")
+    ]
 
 
 def _wait_until_served(kubectl: Kubectl, path: str, timeout_s: float) -> None:
@@ -109,9 +145,10 @@ def remove(kubectl: Kubectl, namespace: str) -> bool:
 
 def _refuse_foreign(kubectl: Kubectl, namespace: str) -> bool:
     """Return whether the namespace is there. Raises InvalidInput where somebody else made it."""
-    if kubectl.attempt("get", "namespace", namespace).returncode:
+    found = kubectl.find("namespace", namespace)
+    if found is None:
         return False
-    labels = kubectl.get("namespace", namespace)["metadata"].get("labels", {})
+    labels = found["metadata"].get("labels", {})
     if not PART_OF.items() <= labels.items():
         raise InvalidInput(
             f"--namespace {namespace}: was not made by baseload stack ({OURS} is not among its labels)"

@@ -9,6 +9,7 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING
 
 import click
+from click.core import ParameterSource
 
 from baseload.cli.cluster_nodes import interrupt_command, node
 from baseload.cli.cluster_options import (
@@ -87,6 +88,7 @@ def up(
     specs = node_specs(range(1, nodes + 1), types, zones, capacity_types, checked_region(region))
     wanted = ClusterRecord(checked_name(name), tuple(specs), (), region).with_parts(wanted_parts)
     if context is not None:
+        _refuse_to_make(context)
         status = _context_status(context)
         if not status.up:
             raise InvalidInput(f"the cluster of context {context!r} does not answer")
@@ -211,6 +213,17 @@ def _cluster(name: str, driver: str) -> Cluster:
     from serving_ref.cluster.provider import find_cluster
 
     return find_cluster(name, driver, say)
+
+
+def _refuse_to_make(context: str) -> None:
+    """Raise Unsupported where more was asked for than to look at somebody's cluster."""
+    here = click.get_current_context()
+    making = ("nodes", "parts", "region", "types", "zones", "capacity_types")
+    for each in here.command.params:
+        if each.name in making and here.get_parameter_source(each.name) is ParameterSource.COMMANDLINE:
+            raise Unsupported(
+                f"{each.opts[0]}: the cluster of --context {context} is not baseload's: nothing is made there"
+            )
 
 
 def _context_status(context: str) -> ClusterStatus:

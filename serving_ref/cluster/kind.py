@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from scenarios.errors import EnvironmentProblem, InvalidInput
+from scenarios.errors import EnvironmentProblem, InvalidInput, Unsupported
+from serving_ref.cluster.folders import state_folder
 from serving_ref.cluster.kubectl import Kubectl
 from serving_ref.cluster.programs import find_program
 from serving_ref.cluster.status import ClusterStatus, remote_status
@@ -55,14 +56,40 @@ class KindCluster:
             raise EnvironmentProblem("kind clusters need the program kubectl on the PATH")
         return Kubectl(program, context=f"kind-{self.name}")
 
+    @property
+    def _mark(self) -> Path:
+        """A file that says that the cluster of this name was made here: others are somebody else's."""
+        return state_folder() / f"{self.name}.kind"
+
     def exists(self) -> bool:
-        """Whether kind knows it."""
+        """Whether kind knows it, and it was made here."""
+        return self._mark.exists() and self._is_known()
+
+    def _is_known(self) -> bool:
         return self.name in self._kind("get", "clusters").split()
 
     def up(self, wanted: ClusterRecord) -> None:
-        """Create it, unless it is there."""
+        """Create it, unless it is there.
+
+        Raises:
+            EnvironmentProblem: somebody else made a kind cluster of this name.
+            Unsupported: it is there, with another number of nodes, which kind cannot change.
+        """
         if self.exists():
+            workers = len(self.kubectl.get("nodes", "-l", "!node-role.kubernetes.io/control-plane")["items"])
+            if workers != len(wanted.nodes):
+                raise Unsupported(
+                    f"kind cluster {self.name} has {workers} nodes, and kind cannot change that: "
+                    f"baseload cluster down --name {self.name} first, or --nodes {workers}"
+                )
             return
+        if self._is_known():
+            raise EnvironmentProblem(
+                f"kind has a cluster {self.name} that baseload did not make: use its context, "
+                f"kind-{self.name}, or another --name"
+            )
+        self._mark.parent.mkdir(parents=True, exist_ok=True)
+        self._mark.touch()
         self.say(f"kind creates {len(wanted.nodes)} nodes")
         with tempfile.NamedTemporaryFile("w", suffix=".yaml") as file:
             json.dump(kind_config(wanted.nodes), file)
@@ -70,11 +97,12 @@ class KindCluster:
             self._kind("create", "cluster", "--name", self.name, "--config", file.name, "--wait", "120s")
 
     def down(self) -> bool:
-        """Delete it."""
-        if not self.exists():
-            return False
-        self._kind("delete", "cluster", "--name", self.name)
-        return True
+        """Delete it, if it was made here."""
+        there = self.exists()
+        if there:
+            self._kind("delete", "cluster", "--name", self.name)
+        self._mark.unlink(missing_ok=True)
+        return there
 
     def status(self) -> ClusterStatus:
         """What it is."""

@@ -63,6 +63,16 @@ class Kubectl:
             self.run("get", *arguments, "-o", "json", f"--request-timeout={REQUEST_TIMEOUT_S}s")
         )
 
+    def find(self, *arguments: str) -> Any | None:
+        """One object as `get` gives it, or None where there is none.
+
+        Raises:
+            EnvironmentProblem: kubectl cannot tell: the API server does not answer, or one may not look.
+        """
+        limit = f"--request-timeout={REQUEST_TIMEOUT_S}s"
+        found = self.run("get", *arguments, "--ignore-not-found", "-o", "json", limit)
+        return json.loads(found) if found.strip() else None
+
     def apply(self, documents: str, *more: str) -> None:
         """`kubectl apply` of documents in YAML or JSON, by the server, so that large CRDs fit."""
         self.run("apply", "--server-side", "--force-conflicts", "-f", "-", *more, stdin=documents)

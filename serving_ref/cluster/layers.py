@@ -96,9 +96,9 @@ class BlobStore:
         self.folder = folder
 
     def find(self, digest: str) -> Blob | None:
-        """The blob with this digest, or None."""
+        """The blob with this digest, or None; of a digest that was cut off while it was noted down, too."""
         path = self.folder / digest.removeprefix("sha256:")
-        return Blob(digest, path, path.stat().st_size) if path.exists() else None
+        return Blob(digest, path, path.stat().st_size) if path.is_file() else None
 
     def add_bytes(self, content: bytes) -> Blob:
         """Keep these bytes."""

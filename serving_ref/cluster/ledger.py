@@ -109,10 +109,15 @@ class Ledger:
         """Add an entry, unless it is there already."""
         if entry in self.entries():
             return
-        with self.path.open("a", encoding="utf-8") as file:
-            file.write(to_line(entry))
+        with self.path.open("ab") as file:
+            file.truncate(self._whole_bytes())
+            file.write(to_line(entry).encode())
             file.flush()
             os.fsync(file.fileno())
+
+    def _whole_bytes(self) -> int:
+        """Up to where lines are whole: what a killed command began to write must not become part of the next."""
+        return self.path.read_bytes().rfind(b"\n") + 1
 
     def entries(self) -> list[Entry]:
         """All entries, oldest first."""

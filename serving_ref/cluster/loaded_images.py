@@ -21,7 +21,9 @@ def write_image(folder: ClusterFolder, archive: ImageArchive) -> None:
         "reference": archive.reference,
         "blobs": [archive.digest, *(blob.digest for blob in archive.blobs)],
     }
-    (images / f"{archive.digest.removeprefix('sha256:')}.json").write_text(json.dumps(document))
+    half = images / "image.new"
+    half.write_text(json.dumps(document))
+    half.replace(images / f"{archive.digest.removeprefix('sha256:')}.json")
 
 
 def read_images(folder: ClusterFolder) -> list[ImageArchive]:

@@ -125,18 +125,17 @@ class LocalCluster:
                 f"cluster {others[0]} is here already, up or left by a crash: a machine carries one at a time; "
                 f"baseload cluster down --name {others[0]}"
             )
-        known = self.folder.read()
-        if known is not None and not self.control.is_on():
+        if self.folder.root.exists() and not self.control.is_on():
             self.say("clearing what a crash left")
             self._clear()
-            known = None
+        known = self.folder.read()
         self.folder.root.mkdir(parents=True, exist_ok=True, mode=0o700)
         ledger = Ledger(self.folder.ledger)
         ledger.write(Processes(str(self.folder.root)))
         ledger.write(Folder(str(self.folder.root)))
         record = wanted if known is None else merged(known, wanted)
         self.folder.write(record)
-        network.check_addresses(self.plan, self.name, self.folder.root)
+        network.check_addresses(self.plan, self.name, self.folder.root, up=self.control.is_on())
         present = read_sysctls()
         for path, value in wanted_sysctls(present).items():
             ledger.write(Sysctl(path, present[path], value))
@@ -272,7 +271,7 @@ class LocalCluster:
             InvalidInput: there is no such node.
         """
         real = {node.name: node for node in self.record().nodes}
-        if name not in real and self.kubectl.attempt("get", "node", name).returncode:
+        if name not in real and self.kubectl.find("node", name) is None:
             raise InvalidInput(f"no node {name!r}: expected a simulated one, or {', '.join(real) or 'none'}")
         return real.get(name)
 

@@ -38,21 +38,30 @@ def node_link(node: NodeSpec) -> str:
     return f"to-{node.name}"
 
 
-def overlapping(plan: AddressPlan, addresses: str, *, own: str) -> str | None:
-    """The link of this machine that has addresses of the plan, or None. `addresses` is `ip -json -4 address`. Pure."""
-    for link in json.loads(addresses or "[]"):
-        for address in link["addr_info"]:
+def conflict(plan: AddressPlan, addresses: str, *, link: str, up: bool) -> str | None:
+    """What of this machine is in the cluster's way, or None. `addresses` is `ip -json -4 address show`. Pure.
+
+    While the cluster is not `up`, a link of the name that it will give to its own is somebody else's: perhaps of
+    another user's cluster of the same name.
+    """
+    for each in json.loads(addresses or "[]"):
+        if each["ifname"] == link:
+            if up:
+                continue
+            return f"there is a link {link} already"
+        for address in each["addr_info"]:
             network = IPv4Network(f"{address['local']}/{address['prefixlen']}", strict=False)
-            if link["ifname"] != own and network.overlaps(plan.network):
-                return f"{link['ifname']} ({network})"
+            if network.overlaps(plan.network):
+                return f"the cluster's addresses, {plan.network}, are in use: {each['ifname']} ({network})"
     return None
 
 
-def check_addresses(plan: AddressPlan, cluster: str, folder: Path) -> None:
-    """Raise EnvironmentProblem where this machine uses the plan's addresses for something else."""
-    taken = overlapping(plan, run_marked(folder, ["ip", "-json", "-4", "address"]), own=host_link(cluster))
-    if taken is not None:
-        raise EnvironmentProblem(f"the cluster's addresses, {plan.network}, are in use here: {taken}")
+def check_addresses(plan: AddressPlan, cluster: str, folder: Path, *, up: bool) -> None:
+    """Raise EnvironmentProblem where this machine uses the plan's addresses or our link's name for something else."""
+    found = run_marked(folder, ["ip", "-json", "-4", "address", "show"])
+    words = conflict(plan, found, link=host_link(cluster), up=up)
+    if words is not None:
+        raise EnvironmentProblem(f"this machine is in the cluster's way: {words}")
 
 
 def furnish_control(control: Machine, plan: AddressPlan) -> None:

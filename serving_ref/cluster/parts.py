@@ -207,6 +207,9 @@ class Parts:
         data.mkdir(parents=True, exist_ok=True)
         document = prometheus_config(self.plan, self.folder.admin, self.folder.pki, self.parts)
         file = self._write("prometheus.json", json.dumps(document, indent=2))
+        if self.control.has("prometheus"):
+            reload = f"http://{self.plan.control}:{PROMETHEUS_PORT}/-/reload"  # the parts may be others now
+            urllib.request.urlopen(urllib.request.Request(reload, method="POST"), timeout=10).close()
         self.control.start_program(
             "prometheus",
             [

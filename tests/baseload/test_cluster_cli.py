@@ -97,6 +97,13 @@ def test_a_time_without_a_unit_is_bad_usage():
     assert "'soon'" in result.output
 
 
+@pytest.mark.parametrize("option", [("--with", "keda"), ("--nodes", "3"), ("--instance-type", "g5.xlarge")])
+def test_nothing_is_made_on_a_cluster_of_somebody_else(option):
+    error = refusal("up", "--context", "prod", *option)
+    assert error.status == ExitStatus.UNSUPPORTED
+    assert str(error).startswith(option[0])
+
+
 def test_a_cluster_of_somebody_else_is_not_taken_away():
     assert refusal("down", "--context", "prod").status == ExitStatus.UNSUPPORTED
 

@@ -55,6 +55,26 @@ def test_up_after_a_killed_up_is_a_whole_cluster(duration_s, before):
     assert not difference(before, machine())
 
 
+@pytest.mark.parametrize("share", [0.2, 0.5, 0.8])
+def test_up_after_a_killed_down_is_a_whole_cluster(share, duration_s, before):
+    """Whatever `down` had taken away by then, nothing that is left of the old cluster is in the way."""
+    baseload("cluster", "up", "--name", NAME, "--nodes", "1")
+    begun_s = time.monotonic()
+    baseload("cluster", "down", "--name", NAME)
+    took_s = time.monotonic() - begun_s
+    baseload("cluster", "up", "--name", NAME, "--nodes", "1")
+    process = start("cluster", "down", "--name", NAME)
+    time.sleep(share * took_s)
+    process.send_signal(signal.SIGKILL)
+    process.communicate()
+    baseload("cluster", "up", "--name", NAME, "--nodes", "1")
+    status = Cluster().status()
+    assert all(status["programs"].values())
+    assert [(each["name"], each["ready"]) for each in status["nodes"]] == [("node-1", True)]
+    baseload("cluster", "down", "--name", NAME)
+    assert not difference(before, machine())
+
+
 def test_a_dead_control_machine_is_cleared_by_the_next_up(before):
     baseload("cluster", "up", "--name", NAME, "--nodes", "1")
     cluster = Cluster()

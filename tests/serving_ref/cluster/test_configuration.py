@@ -11,7 +11,7 @@ from serving_ref.cluster.addresses import AddressPlan
 from serving_ref.cluster.certificates import control_certificates, node_certificate
 from serving_ref.cluster.kind import kind_config
 from serving_ref.cluster.machine import setup_script
-from serving_ref.cluster.network import overlapping
+from serving_ref.cluster.network import conflict
 from serving_ref.cluster.node_config import NodeSpec
 from serving_ref.cluster.prometheus_config import prometheus_config
 
@@ -149,10 +149,11 @@ def test_a_path_with_a_space_is_one_path():
 
 def test_addresses_in_use_are_told_by_their_link():
     link = {"ifname": "eth9", "addr_info": [{"local": "198.18.3.4", "prefixlen": 24}]}
-    assert overlapping(PLAN, json.dumps([link]), own="bl-x") == "eth9 (198.18.3.0/24)"
-    assert overlapping(PLAN, json.dumps([link]), own="eth9") is None
+    assert conflict(PLAN, json.dumps([link]), link="bl-x", up=True).endswith("eth9 (198.18.3.0/24)")
+    assert conflict(PLAN, json.dumps([link]), link="eth9", up=True) is None
+    assert conflict(PLAN, json.dumps([link]), link="eth9", up=False) == "there is a link eth9 already"
     elsewhere = {"ifname": "eth0", "addr_info": [{"local": "10.0.0.2", "prefixlen": 8}]}
-    assert overlapping(PLAN, json.dumps([elsewhere]), own="bl-x") is None
+    assert conflict(PLAN, json.dumps([elsewhere]), link="bl-x", up=False) is None
 
 
 def test_kind_s_workers_have_the_labels_of_real_nodes():

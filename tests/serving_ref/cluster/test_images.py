@@ -74,6 +74,12 @@ def test_a_time_older_than_the_build_came_with_its_package_and_is_kept(store, tr
     assert members["package/__pycache__/stale.pyc"].mtime == 0
 
 
+@pytest.mark.parametrize("noted", ["", "sha256:", "sha256:0a1b"])
+def test_a_digest_that_was_cut_off_is_no_blob(store, noted):
+    store.add_bytes(b"x")
+    assert store.find(noted) is None
+
+
 def test_a_blob_that_could_not_be_written_leaves_nothing(store):
     with pytest.raises(FileNotFoundError):
         store.add_layer([Entry("gone", 0o644, source=Path("no/such/file"))])

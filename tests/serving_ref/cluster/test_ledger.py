@@ -61,5 +61,14 @@ def test_an_entry_is_on_disk_when_write_returns_and_only_once(tmp_path):
     assert Ledger(tmp_path / "ledger").entries() == [Link("bl-x"), Folder("/x")]
 
 
+@given(st.lists(entries, min_size=1, unique=True), entries, st.data())
+def test_after_a_line_that_was_cut_off_the_next_one_is_whole(tmp_path_factory, several, another, data):
+    ledger = Ledger(tmp_path_factory.mktemp("ledger") / "ledger")
+    *before, last = [to_line(entry).encode() for entry in several]
+    ledger.path.write_bytes(b"".join(before) + last[: data.draw(st.integers(0, len(last) - 1))])
+    ledger.write(another)
+    assert ledger.entries() == list(dict.fromkeys([*several[:-1], another]))
+
+
 def test_there_is_nothing_to_undo_without_a_ledger(tmp_path):
     assert Ledger(tmp_path / "none").entries() == []
