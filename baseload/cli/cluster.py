@@ -49,7 +49,13 @@ def command() -> None:
 @command.command()
 @name_option
 @click.option("--nodes", default=2, show_default=True, type=click.IntRange(0, 16), help="Real nodes.")
-@click.option("--with", "parts", default="", metavar="PARTS", help="Of karpenter,keda,kwok,prometheus,redis.")
+@click.option(
+    "--with",
+    "parts",
+    default="",
+    metavar="PARTS",
+    help="Of karpenter, keda, kwok, metrics-server, prometheus, redis; with commas.",
+)
 @click.option("--region", default="us-east-1", show_default=True, help="Whose prices Karpenter sees.")
 @type_option
 @zone_option

@@ -9,12 +9,13 @@ from collections import Counter
 import pytest
 
 from scenarios.catalogue import PurchaseOption, load_catalogue
+from scenarios.errors import ExitStatus
 from serving_ref.cluster.addresses import AddressPlan
 from serving_ref.cluster.images import build_image
 from serving_ref.cluster.node_pools import SIMULATED_TAINT
-from tests.cluster.conftest import NAME, Cluster, baseload, deployment, wait_for
+from tests.cluster.conftest import NAME, Cluster, baseload, deployment, finished, wait_for
 
-PARTS = ("karpenter", "keda", "kwok", "prometheus", "redis")
+PARTS = ("karpenter", "keda", "kwok", "metrics-server", "prometheus", "redis")
 PLAN = AddressPlan()
 GPU_PODS = 300
 OPTIONS = {"spot": PurchaseOption.SPOT_REFERENCE, "on-demand": PurchaseOption.ON_DEMAND}
@@ -52,6 +53,7 @@ http.server.ThreadingHTTPServer(("", 8000), Handler).serve_forever()
 @pytest.fixture(scope="module")
 def cluster(no_cluster):
     baseload("cluster", "up", "--name", NAME, "--with", "karpenter,keda,redis")
+    baseload("cluster", "up", "--name", NAME, "--with", "metrics-server")  # the others stay
     return Cluster()
 
 
@@ -68,7 +70,7 @@ def query(expression):
 
 def test_the_parts_run(cluster):
     assert cluster.status()["parts"] == dict.fromkeys(
-        ["kwok", "karpenter", "keda", "prometheus", "redis"], True
+        ["kwok", "karpenter", "keda", "prometheus", "metrics-server", "redis"], True
     )
 
 
@@ -131,20 +133,38 @@ def test_karpenter_buys_a_scenario_s_pools_for_gpu_pods_and_gives_them_back(clus
     wait_for(lambda: not simulated(cluster), "the last nodes to be given back", timeout_s=300)
 
 
+def pods_of(cluster, label):
+    return Counter(pod["status"]["phase"] for pod in cluster.get("pods", "-l", label)["items"])
+
+
+def test_two_hundred_simulated_nodes_take_as_many_pods_as_they_have_gpus(cluster):
+    """Three hundred are asked for. One node is interrupted, one removed, and their pods wait then too."""
+    wanted = ["--count", "200", "--instance-type", "g5.xlarge", "--capacity-type", "spot"]
+    added = json.loads(baseload("cluster", "node", "add", "--name", NAME, "--simulated", *wanted, "--json"))
+    assert len(added["nodes"]) == 200
+    gpu = {"resources": {"limits": {"nvidia.com/gpu": 1}}}
+    selector = {"baseload.dev/node": "simulated"}
+    cluster.apply(
+        deployment(
+            "gpus", "example.invalid/gpu:1", GPU_PODS, container=gpu, nodeSelector=selector, tolerations=[TOLERATION]
+        )
+    )  # fmt: skip
+    wait_for(lambda: pods_of(cluster, "app=gpus") == {"Running": 200, "Pending": 100}, "200 of 300 pods")
+
+    baseload("cluster", "interrupt", "sim-1", "--name", NAME, "--notice", "2s")
+    baseload("cluster", "node", "remove", "sim-2", "--name", NAME)
+    assert not {"sim-1", "sim-2"} & cluster.node_names()
+    wait_for(lambda: pods_of(cluster, "app=gpus") == {"Running": 198, "Pending": 102}, "198 of 300 pods")
+    refused = finished("cluster", "interrupt", "sim-1", "--name", NAME)
+    assert refused.returncode == ExitStatus.INVALID_INPUT
+    assert "no node 'sim-1'" in refused.stderr
+
+    cluster.kubectl.run("delete", "deployment/gpus")
+    cluster.kubectl.run("delete", "nodes", "-l", "baseload.dev/node=simulated")
+
+
 def test_a_pod_without_toleration_stays_off_simulated_nodes(cluster):
-    node = {
-        "apiVersion": "v1",
-        "kind": "Node",
-        "metadata": {
-            "name": "kwok-by-hand",
-            "annotations": {"kwok.x-k8s.io/node": "fake"},
-            "labels": {"kwok.x-k8s.io/node": "fake", "kubernetes.io/hostname": "kwok-by-hand"},
-        },
-        "spec": {"taints": [SIMULATED_TAINT]},
-        "status": {"allocatable": {"cpu": "64", "memory": "64Gi", "pods": "110"}},
-    }
-    cluster.apply(node)
-    wait_for(lambda: "kwok-by-hand" in cluster.local.ready_nodes(), "the KWOK node")
+    baseload("cluster", "node", "add", "--name", NAME, "--simulated", "--instance-type", "g5.12xlarge")
     cluster.apply(
         deployment("large", "example.invalid/x:1", 1, container={"resources": {"requests": {"cpu": "32"}}})
     )
@@ -158,7 +178,7 @@ def test_a_pod_without_toleration_stays_off_simulated_nodes(cluster):
         "the scheduler to say no",
     )
     cluster.kubectl.run("delete", "deployment/large")
-    cluster.kubectl.run("delete", "node", "kwok-by-hand")
+    baseload("cluster", "node", "remove", "sim-1", "--name", NAME)
 
 
 @pytest.fixture(scope="module")
