@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 from scenarios.catalogue import load_catalogue
 from serving_ref.cluster import control_config as config
 from serving_ref.cluster.instance_types import instance_types, zones_of
+from serving_ref.cluster.kwok import kwok_config
 from serving_ref.cluster.node_pools import node_class
 from serving_ref.cluster.prometheus_config import PROMETHEUS_PORT, prometheus_config
 
@@ -47,8 +48,6 @@ METRICS_RESOLUTION = "15s"
 """What metrics-server's own manifest sets: how often it asks the kubelets."""
 CRD_TIMEOUT = "60s"
 READY_TIMEOUT_S = 120.0
-KWOK_LEASE_S = 40
-"""A KWOK node renews its lease as a kubelet does."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +81,7 @@ class Parts:
 
     def _start_kwok(self) -> None:
         stages = sorted(self.tools.manifests("kwok").glob("*.yaml"))
-        file = self._write("kwok.yaml", "\n---\n".join(path.read_text() for path in stages))
+        file = self._write("kwok.yaml", kwok_config(path.read_text() for path in stages))
         flags = [
             f"--kubeconfig={self.folder.admin}",
             f"--config={file}",
@@ -90,7 +89,6 @@ class Parts:
             f"--server-address={self.plan.control}:{KWOK_PORT}",
             f"--node-ip={self.plan.control}",
             f"--cidr={self.plan.simulated_pods}",
-            f"--node-lease-duration-seconds={KWOK_LEASE_S}",
         ]
         self.control.start_program("kwok", [str(self.tools.program("kwok", "kwok")), *flags])
 

@@ -104,9 +104,9 @@ def turn(request):
 def no_cluster(request, turn):
     """Before and after: none of ours."""
     build(getattr(request.module, "PARTS", ()), request.config)
-    baseload("down", "--name", NAME)
+    baseload("cluster", "down", "--name", NAME)
     yield
-    baseload("down", "--name", NAME)
+    baseload("cluster", "down", "--name", NAME)
 
 
 class Cluster:
@@ -126,7 +126,7 @@ class Cluster:
         self.kubectl.apply(json.dumps({"apiVersion": "v1", "kind": "List", "items": list(objects)}))
 
     def status(self):
-        return json.loads(baseload("status", "--name", NAME, "--json"))
+        return json.loads(baseload("cluster", "status", "--name", NAME, "--json"))
 
     def in_pod(self, pod, code):
         """Run Python in a pod, and return what it printed."""

@@ -151,6 +151,15 @@ def test_two_hundred_simulated_nodes_take_as_many_pods_as_they_have_gpus(cluster
     )  # fmt: skip
     wait_for(lambda: pods_of(cluster, "app=gpus") == {"Running": 200, "Pending": 100}, "200 of 300 pods")
 
+    # What Kubernetes does to the pods of a node that was silent for too long.
+    pod = cluster.get("pods", "-l", "app=gpus", "--field-selector=status.phase=Running")["items"][0]
+    name = pod["metadata"]["name"]
+    silent = json.dumps({"status": {"conditions": [{"type": "Ready", "status": "False"}]}})
+    cluster.kubectl.run("patch", "pod", name, "--subresource=status", "--type=strategic", "-p", silent)
+    wait_for(
+        lambda: name in {each["metadata"]["name"] for each in cluster.ready_pods("app=gpus")}, "its return"
+    )
+
     baseload("cluster", "interrupt", "sim-1", "--name", NAME, "--notice", "2s")
     baseload("cluster", "node", "remove", "sim-2", "--name", NAME)
     assert not {"sim-1", "sim-2"} & cluster.node_names()
