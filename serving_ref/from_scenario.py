@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from scenarios.catalogue import load_catalogue
 from scenarios.errors import Unsupported
 from scenarios.placement import replicas_per_instance
+from serving_ref.cluster.instance_types import accelerator_resource
 from serving_ref.gateway.settings import Endpoints, GatewaySettings, Redis, ServedClass, Upstream
 from serving_ref.model_server.settings import ModelServerSettings, ModelSettings, OnnxModel, SyntheticModel
 
@@ -34,9 +35,13 @@ class ReplicaSet:
     replicas: int
     settings: ModelServerSettings
     instance_type: str
+    zone: str | None
     capacity_type: str
+    accelerator: str | None
+    """What its instances have, by the name of the resource, such as nvidia.com/gpu."""
     accelerators: int
-    """Of the instance type; 0: a replica runs on CPUs."""
+    """On an instance."""
+    replicas_per_instance: int
     max_replicas: int
     """What an autoscaler may go up to."""
     queue_depth: int
@@ -55,6 +60,8 @@ class Stack:
     """All servers of a scenario."""
 
     name: str
+    path: Path
+    """The scenario's file."""
     gateway: GatewaySettings
     max_gateways: int
     """What an autoscaler may go up to: no further where gateways divide limits by a number in their settings."""
@@ -121,7 +128,9 @@ def stack_of(
     ]
     divided = any(route.rate_limit or route.shedding for route in scenario.routes)
     max_gateways = gateways if divided else gateways * growth
-    return Stack(scenario.metadata.name, gateway, max_gateways, tuple(sets), _cache_bytes(scenario))
+    return Stack(
+        scenario.metadata.name, loaded.path, gateway, max_gateways, tuple(sets), _cache_bytes(scenario)
+    )
 
 
 def _refuse(scenario: Scenario) -> None:
@@ -174,8 +183,11 @@ def _replica_set(
             instances=service.instances_per_replica,
         ),
         instance_type=pool.instance_type,
+        zone=pool.zone,
         capacity_type=pool.capacity_type,
+        accelerator=accelerator_resource(shape.accelerator) if shape and shape.accelerator else None,
         accelerators=shape.accelerator_count if shape else 0,
+        replicas_per_instance=each,
         max_replicas=max(size, 1) * each * growth,
         queue_depth=service.batching.max_batch_size * service.instances_per_replica,
         files=files,

@@ -11,6 +11,7 @@ import yaml
 
 from scenarios.errors import EnvironmentProblem, Unsupported
 from serving_ref.from_scenario import copy_files
+from serving_ref.manifests.placement import on_gpu, placement, refuse_misplaced, settings_on_instances
 from serving_ref.settings import written
 from serving_ref.triton import config_pbtxt
 
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
 MANIFESTS = Path(__file__).parent
 PLATFORMS = ("local", "eks-gpu", "triton")
 PORT = 8080
-SERVICE, POOL, ACCELERATOR = "baseload.dev/service", "baseload.dev/pool", "baseload.dev/accelerator"
+SERVICE, POOL = "baseload.dev/service", "baseload.dev/pool"
 PART_OF = {"app.kubernetes.io/part-of": "baseload"}
 POD_SECURITY = {f"pod-security.kubernetes.io/{mode}": "restricted" for mode in ("enforce", "warn")}
 """Kubernetes' strictest pod security standard: the API server refuses a pod that asks for more."""
@@ -48,10 +49,13 @@ class Target:
 def render(stack: Stack, target: Target, folder: Path) -> None:
     """Write the kustomization of a stack into a new folder.
 
-    Raises EnvironmentProblem where the folder is there already, Unsupported where Triton is to run a synthetic model.
+    Raises EnvironmentProblem where the folder is there already, Unsupported where Triton is to run a synthetic model,
+    or a model an accelerator that is not for it.
     """
     if folder.exists():
         raise EnvironmentProblem(f"{folder}: exists already")
+    if target.platform != "local":
+        refuse_misplaced(stack)
     if target.platform == "triton":
         _refuse_synthetic(stack)
     unfinished = folder.with_name(f".{folder.name}.unfinished")
@@ -146,46 +150,38 @@ def _gateway(stack: Stack, folder: Path) -> None:
 def _replica_set(each: ReplicaSet, target: Target, folder: Path) -> None:
     folder.mkdir(parents=True)
     triton = target.platform == "triton"
-    folder.joinpath("settings.yaml").write_text(written(each.settings), encoding="utf-8")
+    real_instances = target.platform != "local"
+    settings = settings_on_instances(each) if real_instances else each.settings
+    folder.joinpath("settings.yaml").write_text(written(settings), encoding="utf-8")
     files = ["settings.yaml", *each.files]
     copy_files(each, folder)
-    real_on_gpu = each.accelerators > 0 and each.settings.model.onnx is not None
     if triton:
         folder.joinpath("config.pbtxt").write_text(
-            config_pbtxt(each.settings, gpu=real_on_gpu), encoding="utf-8"
+            config_pbtxt(each.settings, gpu=on_gpu(each)), encoding="utf-8"
         )
         files.append("config.pbtxt")
-    labels = {SERVICE: each.service, POOL: each.pool}
     document: dict[str, Any] = {
         "apiVersion": "kustomize.config.k8s.io/v1beta1",
         "kind": "Kustomization",
         "resources": ["../../base/model-server"],
+        "components": [],
         "nameSuffix": f"-{each.name}",
-        "labels": [
-            {"pairs": labels, "includeSelectors": True},
-            {"pairs": {ACCELERATOR: "nvidia" if real_on_gpu else "none"}, "includeTemplates": True},
-        ],
+        "labels": [{"pairs": {SERVICE: each.service, POOL: each.pool}, "includeSelectors": True}],
         "configMapGenerator": [{"name": "model-server-settings", "files": files}],
         "generatorOptions": {"labels": PART_OF},
         "replicas": [{"name": "model-server", "count": each.replicas}],
         "patches": [],
     }
-    if target.platform == "eks-gpu":
-        document["patches"].append(_placement(each))
+    if real_instances:
+        document["patches"].append(
+            {"target": {"kind": "Deployment"}, "patch": yaml.safe_dump(placement(each), sort_keys=False)}
+        )
+        if on_gpu(each):
+            document["components"].append("../../components/nvidia-gpu")
     if target.keda and each.replicas:  # a pool that starts empty has no queue to look at: its owner scales it
-        document["components"] = ["../../components/queue-depth-scaling"]
+        document["components"].append("../../components/queue-depth-scaling")
         document["patches"].append(_scaling(each, target, triton=triton))
     _write(folder / "kustomization.yaml", document)
-
-
-def _placement(each: ReplicaSet) -> dict[str, Any]:
-    """Put a replica set on its pool's instances, by Karpenter's and Kubernetes' own labels."""
-    where = {
-        "node.kubernetes.io/instance-type": each.instance_type,
-        "karpenter.sh/capacity-type": each.capacity_type,
-    }
-    patch = [{"op": "add", "path": "/spec/template/spec/nodeSelector", "value": where}]
-    return {"target": {"kind": "Deployment"}, "patch": yaml.safe_dump(patch)}
 
 
 def _scaling(each: ReplicaSet, target: Target, *, triton: bool) -> dict[str, Any]:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 import yaml
@@ -17,39 +16,19 @@ from serving_ref.gateway.settings import GatewaySettings
 from serving_ref.image import packages, requirements
 from serving_ref.manifests.render import MANIFESTS, PLATFORMS
 from serving_ref.model_server.settings import ModelServerSettings
+from tests.serving_ref.rendering import ELSEWHERE, LIBRARY, QUICKSTART, REAL, built, by_kind, rendered
 from tests.serving_ref.servers import ROOT
 
-LIBRARY = ROOT / "scenarios" / "library"
 TIERS = LIBRARY / "hybrid" / "cpu-gpu.yaml"
-QUICKSTART = LIBRARY / "quickstart.yaml"
-REAL = ["--onnx", "two-tower=magika"]
-
-
-def rendered(scenario: Path, folder: Path, *options: str) -> Path:
-    out = folder / "stack"
-    result = CliRunner().invoke(
-        command, ["render", str(scenario), "-o", str(out), *options], catch_exceptions=False
-    )
-    assert result.exit_code == 0, result.output
-    return out
-
-
-def built(folder: Path) -> list[dict]:
-    done = subprocess.run(["kubectl", "kustomize", str(folder)], capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
-    assert not done.stderr, "kustomize warns of what it will no longer take"
-    return list(yaml.safe_load_all(done.stdout))
-
-
-def by_kind(documents: list[dict], kind: str) -> dict[str, dict]:
-    return {each["metadata"]["name"]: each for each in documents if each["kind"] == kind}
 
 
 @pytest.fixture(scope="module", params=PLATFORMS)
 def platform(request, tmp_path_factory):
     """A stack of each platform, built: its name, its folder, its objects."""
     folder = tmp_path_factory.mktemp(request.param)
-    out = rendered(QUICKSTART, folder, "--platform", request.param, "--image", "registry/serving:7", *REAL)
+    out = rendered(
+        QUICKSTART, folder, "--platform", request.param, "--image", "registry/serving:7", *REAL, *ELSEWHERE
+    )
     return request.param, out, built(out)
 
 
@@ -138,16 +117,12 @@ def test_each_platform_has_its_own(platform):
     tolerated = {each["key"] for each in pod.get("tolerations", [])}
     if name == "local":
         assert tolerated == set(), "nothing of KWOK, and nothing else"
-        assert "nodeSelector" not in pod
+        assert "affinity" not in pod
         assert "redis" not in by_kind(documents, "Deployment"), "the cluster has one"
         assert pod["containers"][0]["image"] == "registry/serving:7"
     elif name == "eks-gpu":
         assert limits["nvidia.com/gpu"] == 1
         assert tolerated == {"nvidia.com/gpu"}
-        assert pod["nodeSelector"] == {
-            "node.kubernetes.io/instance-type": "g5.xlarge",
-            "karpenter.sh/capacity-type": "on-demand",
-        }
     else:
         assert pod["containers"][0]["image"].startswith("nvcr.io/nvidia/tritonserver:")
         assert pod["initContainers"][0]["image"] == "registry/serving:7"
