@@ -12,6 +12,7 @@ from scenarios.errors import Unsupported
 from scenarios.placement import replicas_per_instance
 from serving_ref.cluster.instance_types import accelerator_resource
 from serving_ref.gateway.settings import Endpoints, GatewaySettings, Redis, ServedClass, Upstream
+from serving_ref.manifests.names import replica_set_names
 from serving_ref.model_server.settings import ModelServerSettings, ModelSettings, OnnxModel, SyntheticModel
 
 if TYPE_CHECKING:
@@ -22,14 +23,20 @@ if TYPE_CHECKING:
 
 CACHE_ENTRY_BYTES = 100
 """What an entry costs Redis 7 beside key and value: dictionary entry, expiry, two headers (`MEMORY USAGE` of one)."""
+CACHE_EMPTY_BYTES = 2 * 2**20
+"""What an empty Redis 7 takes of its maxmemory (0.9 MiB), and the buffers of some connections."""
 GUESSED_ANSWER_BYTES = 1024
 """Size of an answer whose class does not give a response_size."""
+SAMPLES = "samples.csv"
+"""What a file of measured latencies is called beside the settings: ConfigMaps don't take every name that people do."""
 
 
 @dataclass(frozen=True)
 class ReplicaSet:
     """The replicas of a service on one pool: they are alike."""
 
+    name: str
+    """Unique in the stack."""
     service: str
     pool: str
     replicas: int
@@ -48,11 +55,6 @@ class ReplicaSet:
     """Waiting requests a replica that an autoscaler aims at: one more batch for each of its slots."""
     files: Mapping[str, Path] = field(default_factory=dict)
     """Files that the settings name → where they are now."""
-
-    @property
-    def name(self) -> str:
-        """Unique in the stack."""
-        return f"{self.service}-{self.pool}"
 
 
 @dataclass(frozen=True)
@@ -121,10 +123,11 @@ def stack_of(
         ],
     )
     pools = {pool.name: pool for pool in scenario.pools}
+    placed = [(service, pools[pool]) for service in scenario.services for pool in service.pools]
+    names = replica_set_names([(service.name, pool.name) for service, pool in placed])
     sets = [
-        _replica_set(loaded, service, pools[pool], growth, onnx or {})
-        for service in scenario.services
-        for pool in service.pools
+        _replica_set(name, loaded, service, pool, growth, onnx or {})
+        for name, (service, pool) in zip(names, placed, strict=True)
     ]
     divided = any(route.rate_limit or route.shedding for route in scenario.routes)
     max_gateways = gateways if divided else gateways * growth
@@ -156,7 +159,12 @@ def _refuse(scenario: Scenario) -> None:
 
 
 def _replica_set(
-    loaded: LoadedScenario, service: Service, pool: Pool, growth: int, onnx: Mapping[str, OnnxModel]
+    name: str,
+    loaded: LoadedScenario,
+    service: Service,
+    pool: Pool,
+    growth: int,
+    onnx: Mapping[str, OnnxModel],
 ) -> ReplicaSet:
     scenario = loaded.scenario
     model = next(model for model in scenario.models if model.name == service.model)
@@ -173,6 +181,7 @@ def _replica_set(
     shape = load_catalogue().instance_types_by_name.get(pool.instance_type)
     size = pool.schedule.steps[0].size if pool.schedule and pool.schedule.steps[0].at == 0 else pool.size
     return ReplicaSet(
+        name=name,
         service=service.name,
         pool=pool.name,
         replicas=size * each,
@@ -205,8 +214,8 @@ def _carried(latency: BatchLatency, files: Mapping[str, Path]) -> tuple[BatchLat
     if latency.samples is None:
         return latency, {}
     path = files[latency.samples.file]
-    samples = latency.samples.model_copy(update={"file": path.name})
-    return latency.model_copy(update={"samples": samples}), {path.name: path}
+    samples = latency.samples.model_copy(update={"file": SAMPLES})
+    return latency.model_copy(update={"samples": samples}), {SAMPLES: path}
 
 
 def _cache_bytes(scenario: Scenario) -> int | None:
@@ -218,7 +227,7 @@ def _cache_bytes(scenario: Scenario) -> int | None:
         sizes = [each.response_size for each in scenario.classes if each.route == route.name]
         entry = CACHE_ENTRY_BYTES + (max(sizes, default=0) or GUESSED_ANSWER_BYTES)
         total += route.cache.capacity * entry
-    return total or None
+    return CACHE_EMPTY_BYTES + total if total else None
 
 
 def copy_files(replica_set: ReplicaSet, folder: Path) -> None:

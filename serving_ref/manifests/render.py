@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +12,7 @@ import yaml
 
 from scenarios.errors import EnvironmentProblem, Unsupported
 from serving_ref.from_scenario import copy_files
+from serving_ref.manifests.names import MODEL_SERVER
 from serving_ref.manifests.placement import on_gpu, placement, refuse_misplaced, settings_on_instances
 from serving_ref.settings import written
 from serving_ref.triton import config_pbtxt
@@ -22,6 +24,7 @@ MANIFESTS = Path(__file__).parent
 PLATFORMS = ("local", "eks-gpu", "triton")
 PORT = 8080
 SERVICE, POOL = "baseload.dev/service", "baseload.dev/pool"
+"""Labels of a replica set's pods; Prometheus knows them as baseload_service and baseload_pool (scrape.yaml)."""
 PART_OF = {"app.kubernetes.io/part-of": "baseload"}
 POD_SECURITY = {f"pod-security.kubernetes.io/{mode}": "restricted" for mode in ("enforce", "warn")}
 """Kubernetes' strictest pod security standard: the API server refuses a pod that asks for more."""
@@ -54,24 +57,26 @@ def render(stack: Stack, target: Target, folder: Path) -> None:
     """
     if folder.exists():
         raise EnvironmentProblem(f"{folder}: exists already")
-    if target.platform != "local":
-        refuse_misplaced(stack)
-    if target.platform == "triton":
-        _refuse_synthetic(stack)
+    _refuse(stack, target)
     unfinished = folder.with_name(f".{folder.name}.unfinished")
     shutil.rmtree(unfinished, ignore_errors=True)
+    try:
+        _fill(unfinished, stack, target)
+        unfinished.rename(folder)
+    finally:
+        shutil.rmtree(unfinished, ignore_errors=True)
+
+
+def _fill(folder: Path, stack: Stack, target: Target) -> None:
     for part in ("base", "components", f"overlays/{target.platform}"):
-        shutil.copytree(MANIFESTS / part, unfinished / part)
-    _gateway(stack, unfinished / "gateway")
+        shutil.copytree(MANIFESTS / part, folder / part)
+    _gateway(stack, folder / "gateway")
     for replica_set in stack.replica_sets:
-        _replica_set(replica_set, target, unfinished / "replica-sets" / replica_set.name)
-    _write(
-        unfinished / "services.yaml", *map(headless_service, sorted({s.service for s in stack.replica_sets}))
-    )
+        _replica_set(replica_set, target, folder / "replica-sets" / replica_set.name)
+    _write(folder / "services.yaml", *map(headless_service, sorted({s.service for s in stack.replica_sets})))
     namespace = {"name": target.namespace, "labels": PART_OF | POD_SECURITY}
-    _write(unfinished / "namespace.yaml", {"apiVersion": "v1", "kind": "Namespace", "metadata": namespace})
-    _write(unfinished / "kustomization.yaml", _root(stack, target))
-    unfinished.rename(folder)
+    _write(folder / "namespace.yaml", {"apiVersion": "v1", "kind": "Namespace", "metadata": namespace})
+    _write(folder / "kustomization.yaml", _root(stack, target))
 
 
 def headless_service(name: str) -> dict[str, Any]:
@@ -86,6 +91,13 @@ def headless_service(name: str) -> dict[str, Any]:
             "ports": [{"name": "http", "port": PORT, "targetPort": "http"}],
         },
     }
+
+
+def _refuse(stack: Stack, target: Target) -> None:
+    if target.platform != "local":
+        refuse_misplaced(stack)
+    if target.platform == "triton":
+        _refuse_synthetic(stack)
 
 
 def _refuse_synthetic(stack: Stack) -> None:
@@ -113,26 +125,33 @@ def _root(stack: Stack, target: Target) -> dict[str, Any]:
         "images": [{"name": "baseload-serving", "newName": name, "newTag": tag}],
     }
     if target.own_redis and stack.cache_bytes is not None:
-        args = f"/spec/template/spec/containers/0/args/{_REDIS_MEMORY}"
-        patch = [{"op": "replace", "path": args, "value": str(stack.cache_bytes)}]
-        root["patches"] = [
-            {"target": {"kind": "Deployment", "name": "redis"}, "patch": yaml.safe_dump(patch)}
-        ]
+        root["patches"] = [_redis_memory(stack.cache_bytes)]
     return root
 
 
+_REDIS = "/spec/template/spec/containers/0"
 _REDIS_MEMORY = 7
 """Place of the value of --maxmemory among Redis' arguments (components/own-redis/deployment.yaml)."""
+_SMALLEST_REDIS_MI = 64
+"""A Redis that keeps nothing, and its connections."""
+
+
+def _redis_memory(kept_bytes: int) -> dict[str, Any]:
+    """Let Redis keep so many bytes, in half as much memory again: for what is fragmented, and for its connections."""
+    memory = f"{max(math.ceil(1.5 * kept_bytes / 2**20), _SMALLEST_REDIS_MI)}Mi"
+    values = {
+        f"{_REDIS}/args/{_REDIS_MEMORY}": str(kept_bytes),
+        f"{_REDIS}/resources/requests/memory": memory,
+        f"{_REDIS}/resources/limits/memory": memory,
+    }
+    return _replaced({"kind": "Deployment", "name": "redis"}, values)
 
 
 def _gateway(stack: Stack, folder: Path) -> None:
     folder.mkdir(parents=True)
     replicas = stack.gateway.replicas
     folder.joinpath("settings.yaml").write_text(written(stack.gateway), encoding="utf-8")
-    bounds = [
-        {"op": "replace", "path": "/spec/minReplicas", "value": replicas},
-        {"op": "replace", "path": "/spec/maxReplicas", "value": stack.max_gateways},
-    ]
+    bounds = {"/spec/minReplicas": replicas, "/spec/maxReplicas": stack.max_gateways}
     _write(
         folder / "kustomization.yaml",
         {
@@ -141,8 +160,7 @@ def _gateway(stack: Stack, folder: Path) -> None:
             "resources": ["../base/gateway"],
             "configMapGenerator": [{"name": "gateway-settings", "files": ["settings.yaml"]}],
             "generatorOptions": {"labels": PART_OF},
-            "replicas": [{"name": "gateway", "count": replicas}],
-            "patches": [{"target": {"kind": "HorizontalPodAutoscaler"}, "patch": yaml.safe_dump(bounds)}],
+            "patches": [_replaced({"kind": "HorizontalPodAutoscaler"}, bounds)],
         },
     )
 
@@ -169,7 +187,6 @@ def _replica_set(each: ReplicaSet, target: Target, folder: Path) -> None:
         "labels": [{"pairs": {SERVICE: each.service, POOL: each.pool}, "includeSelectors": True}],
         "configMapGenerator": [{"name": "model-server-settings", "files": files}],
         "generatorOptions": {"labels": PART_OF},
-        "replicas": [{"name": "model-server", "count": each.replicas}],
         "patches": [],
     }
     if real_instances:
@@ -178,27 +195,33 @@ def _replica_set(each: ReplicaSet, target: Target, folder: Path) -> None:
         )
         if on_gpu(each):
             document["components"].append("../../components/nvidia-gpu")
-    if target.keda and each.replicas:  # a pool that starts empty has no queue to look at: its owner scales it
+    if target.keda and each.replicas:
         document["components"].append("../../components/queue-depth-scaling")
-        document["patches"].append(_scaling(each, target, triton=triton))
+        document["patches"].append(_scaling(each, target))
+    else:  # also for a pool that starts empty: it has no queue to look at, and its owner scales it
+        document["replicas"] = [{"name": MODEL_SERVER, "count": each.replicas}]
     _write(folder / "kustomization.yaml", document)
 
 
-def _scaling(each: ReplicaSet, target: Target, *, triton: bool) -> dict[str, Any]:
+def _scaling(each: ReplicaSet, target: Target) -> dict[str, Any]:
     """Scale between what the scenario starts with and its growth, by the requests that wait for each replica."""
-    # Triton's own metrics know the model, and pods the service by the name of their Deployment.
-    pods = f'namespace="{target.namespace}",pod=~"model-server-{each.name}-.*"'
-    query = f"sum({QUEUE_DEPTH['triton' if triton else 'ours']}{{{pods}}})"
+    metric = QUEUE_DEPTH["triton" if target.platform == "triton" else "ours"]
+    pods = f'namespace="{target.namespace}",baseload_service="{each.service}",baseload_pool="{each.pool}"'
     values = {
         "/spec/minReplicaCount": each.replicas,
         "/spec/maxReplicaCount": each.max_replicas,
         "/spec/fallback/replicas": each.replicas,
         "/spec/triggers/0/metadata/serverAddress": target.prometheus,
-        "/spec/triggers/0/metadata/query": query,
+        "/spec/triggers/0/metadata/query": f"sum({metric}{{{pods}}})",
         "/spec/triggers/0/metadata/threshold": str(each.queue_depth),
     }
+    return _replaced({"kind": "ScaledObject"}, values)
+
+
+def _replaced(target: dict[str, str], values: dict[str, Any]) -> dict[str, Any]:
+    """A patch that gives fields other values."""
     patch = [{"op": "replace", "path": path, "value": value} for path, value in values.items()]
-    return {"target": {"kind": "ScaledObject"}, "patch": yaml.safe_dump(patch)}
+    return {"target": target, "patch": yaml.safe_dump(patch)}
 
 
 def _write(path: Path, *documents: dict[str, Any]) -> None:
