@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import shutil
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from scenarios.catalogue import load_catalogue
@@ -17,6 +16,7 @@ from serving_ref.model_server.settings import ModelServerSettings, ModelSettings
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
+    from pathlib import Path
 
     from scenarios.load import LoadedScenario
     from scenarios.schema import BatchLatency, Model, Pool, Scenario, Service
@@ -80,6 +80,7 @@ def stack_of(
     gateways: int = 1,
     growth: int = 4,
     onnx: Mapping[str, OnnxModel] | None = None,
+    onnx_files: Mapping[str, Path] | None = None,
     triton: bool = False,
 ) -> Stack:
     """Return the stack that runs a scenario.
@@ -91,6 +92,7 @@ def stack_of(
         gateways: gateways side by side, which divide rate limits and shedding between them.
         growth: an autoscaler may go up to so many times the replicas at the start.
         onnx: models to run for real, by name; the others wait as long as their profiles say.
+        onnx_files: files of this machine that go beside the settings of those models, by model.
         triton: tell model servers deadline and priority as Triton reads them.
 
     Raises:
@@ -126,7 +128,7 @@ def stack_of(
     placed = [(service, pools[pool]) for service in scenario.services for pool in service.pools]
     names = replica_set_names([(service.name, pool.name) for service, pool in placed])
     sets = [
-        _replica_set(name, loaded, service, pool, growth, onnx or {})
+        _replica_set(name, loaded, service, pool, growth, onnx or {}, onnx_files or {})
         for name, (service, pool) in zip(names, placed, strict=True)
     ]
     divided = any(route.rate_limit or route.shedding for route in scenario.routes)
@@ -165,6 +167,7 @@ def _replica_set(
     pool: Pool,
     growth: int,
     onnx: Mapping[str, OnnxModel],
+    onnx_files: Mapping[str, Path],
 ) -> ReplicaSet:
     scenario = loaded.scenario
     model = next(model for model in scenario.models if model.name == service.model)
@@ -174,9 +177,8 @@ def _replica_set(
     if real is None:
         latency, files = _carried(profile(model, pool), loaded.files)
         synthetic = SyntheticModel.model_construct(latency=latency, load=model.load, warm_up=model.warm_up)
-    elif real.file is not None:
-        files = {Path(real.file).name: Path(real.file)}
-        real = real.model_copy(update={"file": Path(real.file).name})
+    elif real.file is not None and model.name in onnx_files:
+        files = {real.file: onnx_files[model.name]}
     each = replicas_per_instance(scenario, pool, service)
     shape = load_catalogue().instance_types_by_name.get(pool.instance_type)
     size = pool.schedule.steps[0].size if pool.schedule and pool.schedule.steps[0].at == 0 else pool.size

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 import yaml
 
-from scenarios.errors import EnvironmentProblem, Unsupported
+from scenarios.errors import EnvironmentProblem, InvalidInput, Unsupported
 from serving_ref.from_scenario import copy_files
-from serving_ref.manifests.names import MODEL_SERVER
+from serving_ref.manifests.names import MODEL_SERVER, kustomize_image, refuse_namespace, refuse_services
 from serving_ref.manifests.placement import on_gpu, placement, refuse_misplaced, settings_on_instances
 from serving_ref.settings import written
 from serving_ref.triton import config_pbtxt
@@ -30,6 +30,9 @@ POD_SECURITY = {f"pod-security.kubernetes.io/{mode}": "restricted" for mode in (
 """Kubernetes' strictest pod security standard: the API server refuses a pod that asks for more."""
 QUEUE_DEPTH = {"ours": "baseload_model_server_queue_depth", "triton": "nv_inference_pending_request_count"}
 """Metric of requests that wait, by server."""
+LOCAL_PROMETHEUS = "http://prometheus.baseload-system:9090"
+CONFIG_MAP_BYTES = 1_000_000
+"""What a replica set's files may weigh: the API server takes ConfigMaps up to 2^20 bytes, settings included."""
 
 
 @dataclass(frozen=True)
@@ -41,8 +44,8 @@ class Target:
     namespace: str = "baseload"
     image: str = "baseload-serving:latest"
     """The image of gateway and model server, with its tag."""
-    prometheus: str = "http://prometheus.baseload-system:9090"
-    """Where KEDA asks for queue depths."""
+    prometheus: str | None = None
+    """Where KEDA asks for queue depths; None: the local cluster's own."""
     keda: bool = True
     """Whether the cluster has KEDA; without it replicas stay as many as the scenario says."""
     own_redis: bool = False
@@ -52,8 +55,8 @@ class Target:
 def render(stack: Stack, target: Target, folder: Path) -> None:
     """Write the kustomization of a stack into a new folder.
 
-    Raises EnvironmentProblem where the folder is there already, Unsupported where Triton is to run a synthetic model,
-    or a model an accelerator that is not for it.
+    Raises EnvironmentProblem where the folder is there already, InvalidInput for what no cluster takes, Unsupported
+    where Triton is to run a synthetic model, or a model an accelerator that is not for it.
     """
     if folder.exists():
         raise EnvironmentProblem(f"{folder}: exists already")
@@ -94,10 +97,37 @@ def headless_service(name: str) -> dict[str, Any]:
 
 
 def _refuse(stack: Stack, target: Target) -> None:
+    refuse_namespace(target.namespace)
+    taken = ["gateway", *(["redis"] if target.own_redis else [])]
+    refuse_services(stack.path, sorted({each.service for each in stack.replica_sets}), taken)
+    for each in stack.replica_sets:
+        _refuse_heavy(each)
     if target.platform != "local":
         refuse_misplaced(stack)
     if target.platform == "triton":
         _refuse_synthetic(stack)
+    if target.keda and target.prometheus is None and target.platform != "local":
+        raise InvalidInput(
+            f"--platform {target.platform}: expected --prometheus with the address where KEDA finds the Prometheus "
+            "that scrapes the stack, such as http://prometheus-server.monitoring, or --no-keda"
+        )
+
+
+def _refuse_heavy(each: ReplicaSet) -> None:
+    """Raise InvalidInput for files that no ConfigMap holds."""
+    model = each.settings.model
+    instead = (
+        "state the latencies as a table"
+        if model.onnx is None
+        else f"put the model into the image, and say --onnx {model.name}=image:/ and its path there"
+    )
+    for path in each.files.values():
+        size = path.stat().st_size
+        if size > CONFIG_MAP_BYTES:
+            raise InvalidInput(
+                f"{path}: {size / 2**20:.1f} MiB, expected at most {CONFIG_MAP_BYTES / 2**20:.2f} MiB, as ConfigMaps "
+                f"hold: {instead}"
+            )
 
 
 def _refuse_synthetic(stack: Stack) -> None:
@@ -107,7 +137,6 @@ def _refuse_synthetic(stack: Stack) -> None:
 
 
 def _root(stack: Stack, target: Target) -> dict[str, Any]:
-    name, _, tag = target.image.rpartition(":")
     components = [*(["components/own-redis"] if target.own_redis else []), f"overlays/{target.platform}"]
     root: dict[str, Any] = {
         "apiVersion": "kustomize.config.k8s.io/v1beta1",
@@ -122,7 +151,7 @@ def _root(stack: Stack, target: Target) -> dict[str, Any]:
             *(f"replica-sets/{each.name}" for each in stack.replica_sets),
         ],
         "components": components,
-        "images": [{"name": "baseload-serving", "newName": name, "newTag": tag}],
+        "images": [{"name": "baseload-serving"} | kustomize_image(target.image)],
     }
     if target.own_redis and stack.cache_bytes is not None:
         root["patches"] = [_redis_memory(stack.cache_bytes)]
@@ -211,7 +240,7 @@ def _scaling(each: ReplicaSet, target: Target) -> dict[str, Any]:
         "/spec/minReplicaCount": each.replicas,
         "/spec/maxReplicaCount": each.max_replicas,
         "/spec/fallback/replicas": each.replicas,
-        "/spec/triggers/0/metadata/serverAddress": target.prometheus,
+        "/spec/triggers/0/metadata/serverAddress": target.prometheus or LOCAL_PROMETHEUS,
         "/spec/triggers/0/metadata/query": f"sum({metric}{{{pods}}})",
         "/spec/triggers/0/metadata/threshold": str(each.queue_depth),
     }

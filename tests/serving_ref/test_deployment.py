@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 
+from baseload.cli.stack import command
+from scenarios.errors import InvalidInput
 from scenarios.load import load_scenario
 from serving_ref.cluster.kubectl import Kubectl
 from serving_ref.deployment import apply
@@ -19,6 +23,7 @@ from tests.serving_ref.rendering import QUICKSTART
 PAPER = """#!/bin/sh
 echo "$*" >> {folder}/said
 case "$*" in
+*api-versions) echo keda.sh/v1alpha1 ;;
 kustomize*) exec {kubectl} "$@" ;;
 "get deployments -n"*) cat {folder}/deployments.json ;;
 "get namespace"*) ;;
@@ -55,3 +60,12 @@ def test_up_starts_a_fleet_at_its_autoscalers_minimum_and_shrinks_none(tmp_path)
     assert said.index("scale deployment/gateway -n baseload --replicas=3") < next(
         place for place, each in enumerate(said) if each.startswith("rollout status")
     )
+
+
+def test_another_clusters_prometheus_is_asked_for(tmp_path, monkeypatch):
+    """Its KEDA would ask at the address of the local cluster's, where there is nothing."""
+    monkeypatch.setenv("PATH", f"{paper_kubectl(tmp_path).parent}:{os.environ['PATH']}")
+    options = ["--context", "staging", "--image", "registry/serving:1", "--redis", "own"]
+    with pytest.raises(InvalidInput, match="--context staging: expected --prometheus too"):
+        CliRunner().invoke(command, ["up", str(QUICKSTART), *options], catch_exceptions=False)
+    assert "apply" not in (tmp_path / "said").read_text()

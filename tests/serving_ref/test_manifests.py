@@ -198,7 +198,7 @@ def test_nothing_is_written_over_or_half_written(tmp_path):
 @pytest.mark.parametrize(
     ("options", "said"),
     [
-        (["--onnx", "two-tower"], "expected MODEL=magika or MODEL=FILE"),
+        (["--onnx", "two-tower"], "expected MODEL=magika, MODEL=FILE or MODEL=image:/PATH"),
         (["--onnx", "two-towers=magika"], "there is no such model; expected one of two-tower"),
         (["--onnx", "two-tower=missing.onnx"], "no such file"),
     ],
