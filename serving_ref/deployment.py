@@ -84,9 +84,11 @@ def apply(
         folder = Path(scratch) / "stack"
         render(stack, target, folder)
         documents = kubectl.run("kustomize", str(folder))
-    wanted = {_identity(each) for each in yaml.safe_load_all(documents)}
+    objects = list(yaml.safe_load_all(documents))
+    wanted = {_identity(each) for each in objects}
     say("applying")
     kubectl.apply(documents)
+    _raise_to_minimums(kubectl, target.namespace, minimums(objects))
     for each in status(kubectl, target.namespace).workloads:
         if ("Deployment", each.name) not in wanted:
             continue
@@ -101,6 +103,21 @@ def apply(
     for name in _left_over(kubectl, target.namespace, wanted):
         say(f"deleting {name}, which this scenario does not have")
         kubectl.run("delete", name, "-n", target.namespace, "--ignore-not-found")
+
+
+def minimums(documents: list[dict[str, Any]]) -> dict[str, int]:
+    """Deployment → the fewest replicas that its autoscaler lets it have. Its size is not in the manifests."""
+    least = {"HorizontalPodAutoscaler": "minReplicas", "ScaledObject": "minReplicaCount"}
+    specs = [(each["kind"], each["spec"]) for each in documents if each["kind"] in least]
+    return {spec["scaleTargetRef"]["name"]: spec[least[kind]] for kind, spec in specs}
+
+
+def _raise_to_minimums(kubectl: Kubectl, namespace: str, least: dict[str, int]) -> None:
+    """Bring Deployments to their autoscalers' minimums: a new one starts with 1, and an autoscaler takes its time."""
+    for each in status(kubectl, namespace).workloads:
+        if each.wanted < least.get(each.name, 0):
+            replicas = f"--replicas={least[each.name]}"
+            kubectl.run("scale", f"deployment/{each.name}", "-n", namespace, replicas)
 
 
 def _identity(document: dict[str, Any]) -> tuple[str, str]:

@@ -4,39 +4,51 @@ from __future__ import annotations
 
 import shutil
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from scenarios.catalogue import load_catalogue
 from scenarios.errors import Unsupported
 from scenarios.placement import replicas_per_instance
+from serving_ref.cluster.instance_types import accelerator_resource
 from serving_ref.gateway.settings import Endpoints, GatewaySettings, Redis, ServedClass, Upstream
+from serving_ref.manifests.names import replica_set_names
 from serving_ref.model_server.settings import ModelServerSettings, ModelSettings, OnnxModel, SyntheticModel
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
+    from pathlib import Path
 
     from scenarios.load import LoadedScenario
     from scenarios.schema import BatchLatency, Model, Pool, Scenario, Service
 
 CACHE_ENTRY_BYTES = 100
 """What an entry costs Redis 7 beside key and value: dictionary entry, expiry, two headers (`MEMORY USAGE` of one)."""
+CACHE_EMPTY_BYTES = 2 * 2**20
+"""What an empty Redis 7 takes of its maxmemory (0.9 MiB), and the buffers of some connections."""
 GUESSED_ANSWER_BYTES = 1024
 """Size of an answer whose class does not give a response_size."""
+SAMPLES = "samples.csv"
+"""What a file of measured latencies is called beside the settings: ConfigMaps don't take every name that people do."""
 
 
 @dataclass(frozen=True)
 class ReplicaSet:
     """The replicas of a service on one pool: they are alike."""
 
+    name: str
+    """Unique in the stack."""
     service: str
     pool: str
     replicas: int
     settings: ModelServerSettings
     instance_type: str
+    zone: str | None
     capacity_type: str
+    accelerator: str | None
+    """What its instances have, by the name of the resource, such as nvidia.com/gpu."""
     accelerators: int
-    """Of the instance type; 0: a replica runs on CPUs."""
+    """On an instance."""
+    replicas_per_instance: int
     max_replicas: int
     """What an autoscaler may go up to."""
     queue_depth: int
@@ -44,17 +56,14 @@ class ReplicaSet:
     files: Mapping[str, Path] = field(default_factory=dict)
     """Files that the settings name → where they are now."""
 
-    @property
-    def name(self) -> str:
-        """Unique in the stack."""
-        return f"{self.service}-{self.pool}"
-
 
 @dataclass(frozen=True)
 class Stack:
     """All servers of a scenario."""
 
     name: str
+    path: Path
+    """The scenario's file."""
     gateway: GatewaySettings
     max_gateways: int
     """What an autoscaler may go up to: no further where gateways divide limits by a number in their settings."""
@@ -71,6 +80,7 @@ def stack_of(
     gateways: int = 1,
     growth: int = 4,
     onnx: Mapping[str, OnnxModel] | None = None,
+    onnx_files: Mapping[str, Path] | None = None,
     triton: bool = False,
 ) -> Stack:
     """Return the stack that runs a scenario.
@@ -82,6 +92,7 @@ def stack_of(
         gateways: gateways side by side, which divide rate limits and shedding between them.
         growth: an autoscaler may go up to so many times the replicas at the start.
         onnx: models to run for real, by name; the others wait as long as their profiles say.
+        onnx_files: files of this machine that go beside the settings of those models, by model.
         triton: tell model servers deadline and priority as Triton reads them.
 
     Raises:
@@ -114,14 +125,17 @@ def stack_of(
         ],
     )
     pools = {pool.name: pool for pool in scenario.pools}
+    placed = [(service, pools[pool]) for service in scenario.services for pool in service.pools]
+    names = replica_set_names([(service.name, pool.name) for service, pool in placed])
     sets = [
-        _replica_set(loaded, service, pools[pool], growth, onnx or {})
-        for service in scenario.services
-        for pool in service.pools
+        _replica_set(name, loaded, service, pool, growth, onnx or {}, onnx_files or {})
+        for name, (service, pool) in zip(names, placed, strict=True)
     ]
     divided = any(route.rate_limit or route.shedding for route in scenario.routes)
     max_gateways = gateways if divided else gateways * growth
-    return Stack(scenario.metadata.name, gateway, max_gateways, tuple(sets), _cache_bytes(scenario))
+    return Stack(
+        scenario.metadata.name, loaded.path, gateway, max_gateways, tuple(sets), _cache_bytes(scenario)
+    )
 
 
 def _refuse(scenario: Scenario) -> None:
@@ -147,7 +161,13 @@ def _refuse(scenario: Scenario) -> None:
 
 
 def _replica_set(
-    loaded: LoadedScenario, service: Service, pool: Pool, growth: int, onnx: Mapping[str, OnnxModel]
+    name: str,
+    loaded: LoadedScenario,
+    service: Service,
+    pool: Pool,
+    growth: int,
+    onnx: Mapping[str, OnnxModel],
+    onnx_files: Mapping[str, Path],
 ) -> ReplicaSet:
     scenario = loaded.scenario
     model = next(model for model in scenario.models if model.name == service.model)
@@ -157,13 +177,13 @@ def _replica_set(
     if real is None:
         latency, files = _carried(profile(model, pool), loaded.files)
         synthetic = SyntheticModel.model_construct(latency=latency, load=model.load, warm_up=model.warm_up)
-    elif real.file is not None:
-        files = {Path(real.file).name: Path(real.file)}
-        real = real.model_copy(update={"file": Path(real.file).name})
+    elif real.file is not None and model.name in onnx_files:
+        files = {real.file: onnx_files[model.name]}
     each = replicas_per_instance(scenario, pool, service)
     shape = load_catalogue().instance_types_by_name.get(pool.instance_type)
     size = pool.schedule.steps[0].size if pool.schedule and pool.schedule.steps[0].at == 0 else pool.size
     return ReplicaSet(
+        name=name,
         service=service.name,
         pool=pool.name,
         replicas=size * each,
@@ -174,8 +194,11 @@ def _replica_set(
             instances=service.instances_per_replica,
         ),
         instance_type=pool.instance_type,
+        zone=pool.zone,
         capacity_type=pool.capacity_type,
+        accelerator=accelerator_resource(shape.accelerator) if shape and shape.accelerator else None,
         accelerators=shape.accelerator_count if shape else 0,
+        replicas_per_instance=each,
         max_replicas=max(size, 1) * each * growth,
         queue_depth=service.batching.max_batch_size * service.instances_per_replica,
         files=files,
@@ -193,8 +216,8 @@ def _carried(latency: BatchLatency, files: Mapping[str, Path]) -> tuple[BatchLat
     if latency.samples is None:
         return latency, {}
     path = files[latency.samples.file]
-    samples = latency.samples.model_copy(update={"file": path.name})
-    return latency.model_copy(update={"samples": samples}), {path.name: path}
+    samples = latency.samples.model_copy(update={"file": SAMPLES})
+    return latency.model_copy(update={"samples": samples}), {SAMPLES: path}
 
 
 def _cache_bytes(scenario: Scenario) -> int | None:
@@ -206,7 +229,7 @@ def _cache_bytes(scenario: Scenario) -> int | None:
         sizes = [each.response_size for each in scenario.classes if each.route == route.name]
         entry = CACHE_ENTRY_BYTES + (max(sizes, default=0) or GUESSED_ANSWER_BYTES)
         total += route.cache.capacity * entry
-    return total or None
+    return CACHE_EMPTY_BYTES + total if total else None
 
 
 def copy_files(replica_set: ReplicaSet, folder: Path) -> None:

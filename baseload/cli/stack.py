@@ -28,15 +28,17 @@ def _scenario_options(command: Callable[..., None]) -> Callable[..., None]:
     options = [
         click.argument("file", metavar="SCENARIO", type=click.Path()),
         click.option("--set", "overrides", multiple=True, metavar="PATH=VALUE", help="Replace one value; repeatable."),
-        click.option("--onnx", "onnx", multiple=True, metavar="MODEL=magika|FILE",
-                     help="Run this model for real; the others wait as long as their profiles say."),
+        click.option("--onnx", "onnx", multiple=True, metavar="MODEL=magika|FILE|image:/PATH",
+                     help="Run this model for real, from a file here or in the image; the others wait as long as "
+                          "their profiles say."),
         click.option("--gateways", default=1, show_default=True, type=click.IntRange(1, 100), help="Gateways."),
         click.option("--growth", default=4, show_default=True, type=click.IntRange(1, 100),
                      help="Autoscalers may go up to so many times the replicas at the start."),
         click.option("--redis", metavar="URL|own", help="The cache's server; own: the stack brings one."),
-        click.option("--prometheus", default="http://prometheus.baseload-system:9090", show_default=True,
-                     metavar="URL", help="Where KEDA asks for queue depths."),
-        click.option("--namespace", default="baseload", show_default=True, help="The stack's namespace."),
+        click.option("--prometheus", metavar="URL", show_default="the local cluster's own",
+                     help="Where KEDA asks for queue depths."),
+        click.option("--namespace", default="baseload", show_default=True,
+                     help="A namespace of the stack's own: it is made, and deleted, with the stack."),
     ]  # fmt: skip
     for option in reversed(options):
         command = option(command)
@@ -85,14 +87,15 @@ def command() -> None:
 def render(
     file: str, output: Path, platform: str, image: str, *, keda: bool, as_json: bool, **options: Any
 ) -> None:
-    """Write the manifests of a scenario's stack: a folder for kubectl apply -k.
+    """Write the manifests of a scenario's stack: a folder for kubectl apply --server-side -k.
 
     \b
     Examples:
       baseload stack render scenarios/library/quickstart.yaml -o out/quickstart
-      kubectl diff -k out/quickstart
-      baseload stack render fleet.yaml --platform eks-gpu --image registry.example.com/serving:1 -o out/eks
-      baseload stack render fleet.yaml --platform triton --onnx ranker=ranker.onnx -o out/triton
+      kubectl diff --server-side -k out/quickstart
+      baseload stack render fleet.yaml --platform eks-gpu --image registry.example.com/serving:1 \
+        --prometheus http://prometheus-server.monitoring -o out/eks
+      baseload stack render fleet.yaml --platform triton --onnx ranker=image:/models/ranker.onnx --no-keda -o out/triton
     """
     from serving_ref.manifests.render import Target, render
 
@@ -106,7 +109,7 @@ def render(
         sets = {each.name: each.replicas for each in stack.replica_sets}
         click.echo(json.dumps({"path": str(output), "platform": platform, "replicas": sets}, indent=2))
     else:
-        click.echo(f"wrote {output}: kubectl apply -k {output}")
+        click.echo(f"wrote {output}: kubectl apply --server-side -k {output}")
 
 
 @command.command()
@@ -145,9 +148,13 @@ def up(
     kubectl = _kubectl(name, context)
     if redis == "cluster":
         deployment.require_redis(kubectl, stack)
+    keda = deployment.has_keda(kubectl)
+    if keda and context is not None and options["prometheus"] is None:
+        raise InvalidInput(
+            f"--context {context}: expected --prometheus too: where KEDA finds the Prometheus that scrapes the stack"
+        )
     if image is None:
         image = _built_and_loaded(name, context)
-    keda = deployment.has_keda(kubectl)
     if not keda:
         _say(
             "no KEDA on the cluster: replicas stay as many as the scenario says (baseload cluster up --with keda)"
@@ -202,7 +209,11 @@ def _stack(file: str, options: dict[str, Any], redis: str, *, triton: bool = Fal
     from serving_ref.manifests.render import PORT
 
     loaded = load_scenario(file, options["overrides"])
-    onnx = dict(_onnx(each) for each in options["onnx"])
+    onnx, onnx_files = {}, {}
+    for each in options["onnx"]:
+        model, onnx[model], carried = _onnx(each)
+        if carried is not None:
+            onnx_files[model] = carried
     known = {model.name for model in loaded.scenario.models}
     if unknown := sorted(onnx.keys() - known):
         raise InvalidInput(
@@ -215,21 +226,31 @@ def _stack(file: str, options: dict[str, Any], redis: str, *, triton: bool = Fal
         gateways=options["gateways"],
         growth=options["growth"],
         onnx=onnx,
+        onnx_files=onnx_files,
         triton=triton,
     )
 
 
-def _onnx(text: str) -> tuple[str, OnnxModel]:
+_IN_IMAGE = "image:"
+
+
+def _onnx(text: str) -> tuple[str, OnnxModel, Path | None]:
+    """Read an --onnx: the model's name, where its server finds it, and a file that is to be carried there."""
     from serving_ref.model_server.settings import OnnxModel
 
     name, equals, where = text.partition("=")
     if not (name and equals and where):
-        raise InvalidInput(f"--onnx {text}: expected MODEL=magika or MODEL=FILE")
+        raise InvalidInput(f"--onnx {text}: expected MODEL=magika, MODEL=FILE or MODEL=image:/PATH")
     if where == "magika":
-        return name, OnnxModel(package="magika")
+        return name, OnnxModel(package="magika"), None
+    if where.startswith(_IN_IMAGE):
+        path = where.removeprefix(_IN_IMAGE)
+        if not path.startswith("/"):
+            raise InvalidInput(f"--onnx {text}: expected an absolute path after {_IN_IMAGE}")
+        return name, OnnxModel(file=path), None
     if not Path(where).is_file():
         raise InvalidInput(f"--onnx {text}: {where}: no such file")
-    return name, OnnxModel(file=str(Path(where).resolve()))
+    return name, OnnxModel(file=f"{name}.onnx"), Path(where)
 
 
 def _own_redis(stack: Stack, redis: str) -> bool:

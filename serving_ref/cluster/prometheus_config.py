@@ -58,6 +58,8 @@ def _pods(kubeconfig: Path) -> dict[str, Any]:
             _copy("__meta_kubernetes_pod_name", "pod"),
             _copy("__meta_kubernetes_pod_node_name", "node"),
             _copy("__meta_kubernetes_pod_label_app_kubernetes_io_name", "app"),
+            _copy("__meta_kubernetes_pod_label_baseload_dev_service", "baseload_service"),
+            _copy("__meta_kubernetes_pod_label_baseload_dev_pool", "baseload_pool"),
         ],
     }
 

@@ -40,6 +40,13 @@ class OnnxRuntime:
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
         options.log_severity_level = _FATAL
         self.session = onnxruntime.InferenceSession(str(path), options, providers=[PROVIDERS[device]])
+        # ONNX Runtime takes the CPU without a word where CUDA's libraries or the GPU are missing.
+        if PROVIDERS[device] not in self.session.get_providers():
+            if settings.device == "cuda":
+                raise EnvironmentProblem(
+                    "onnxruntime cannot start CUDA here: expected a GPU, and the CUDA and cuDNN that it was built for"
+                )
+            device = "cpu"
         self.platform = f"onnxruntime-{device}"
         self.inputs = tuple(_spec(each) for each in self.session.get_inputs())
         outputs = tuple(_spec(each) for each in self.session.get_outputs())

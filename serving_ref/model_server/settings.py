@@ -19,9 +19,10 @@ class OnnxModel(Section):
     package: Literal["magika"] | None = None
     """A model that a Python package ships (magika: Google's file type detection)."""
     file: str | None = None
-    """Path of an .onnx file, relative to the settings file; every tensor's first dimension is the batch."""
+    """Path of an .onnx file, relative to the settings file (an absolute one is the container's own); every tensor's
+    first dimension is the batch."""
     device: Literal["auto", "cpu", "cuda"] = "auto"
-    """auto: CUDA's execution provider where it is there, else the CPU's."""
+    """auto: CUDA's execution provider where it works, else the CPU's; cuda: not to start without it."""
     threads: int = Field(default=1, ge=1, le=256)
     """Threads within one run (intra_op_num_threads)."""
 

@@ -80,19 +80,20 @@ def test_gateways_divide_the_limits_between_them(servers):
 
 
 def test_measured_samples_travel_with_the_settings(tmp_path):
-    (tmp_path / "samples.csv").write_text("batch,latencies_ms\n1,5 6\n4,9 10\n")
+    (tmp_path / "my samples.csv").write_text("batch,latencies_ms\n1,5 6\n4,9 10\n")
     scenario = document()
-    latency = {"samples": {"file": "samples.csv"}}
+    latency = {"samples": {"file": "my samples.csv"}}
     scenario["models"][0]["profiles"][0]["latency"] = latency
     scenario["services"][0]["batching"] = {"max_batch_size": 4}
     loaded = load(scenario)
     loaded = LoadedScenario(
-        loaded.scenario, loaded.path, loaded.digest, {"samples.csv": tmp_path / "samples.csv"}, scenario
+        loaded.scenario, loaded.path, loaded.digest, {"my samples.csv": tmp_path / "my samples.csv"}, scenario
     )
     folder = tmp_path / "settings"
     folder.mkdir()
     each = stack_of(loaded, endpoints=somewhere).replica_sets[0]
     copy_files(each, folder)
+    assert [path.name for path in folder.iterdir()] == ["samples.csv"], "a name that ConfigMaps take"
     waits = each.settings.model_copy(
         update={"model": each.settings.model.model_copy(update={"synthetic": _without_load(each)})}
     )
@@ -165,5 +166,5 @@ def test_lru_caches_ask_for_the_memory_of_their_entries():
     scenario = document()
     scenario["routes"][0]["cache"] = {"kind": "lru", "capacity": 1000}
     scenario["classes"][0]["response_size"] = "400B"
-    assert stack_of(load(scenario), endpoints=somewhere).cache_bytes == 1000 * (100 + 400)
+    assert stack_of(load(scenario), endpoints=somewhere).cache_bytes == 2 * 2**20 + 1000 * (100 + 400)
     assert stack_of(small(), endpoints=somewhere).cache_bytes is None

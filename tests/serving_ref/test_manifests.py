@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 import yaml
@@ -17,39 +16,19 @@ from serving_ref.gateway.settings import GatewaySettings
 from serving_ref.image import packages, requirements
 from serving_ref.manifests.render import MANIFESTS, PLATFORMS
 from serving_ref.model_server.settings import ModelServerSettings
+from tests.serving_ref.rendering import ELSEWHERE, LIBRARY, QUICKSTART, REAL, built, by_kind, rendered
 from tests.serving_ref.servers import ROOT
 
-LIBRARY = ROOT / "scenarios" / "library"
 TIERS = LIBRARY / "hybrid" / "cpu-gpu.yaml"
-QUICKSTART = LIBRARY / "quickstart.yaml"
-REAL = ["--onnx", "two-tower=magika"]
-
-
-def rendered(scenario: Path, folder: Path, *options: str) -> Path:
-    out = folder / "stack"
-    result = CliRunner().invoke(
-        command, ["render", str(scenario), "-o", str(out), *options], catch_exceptions=False
-    )
-    assert result.exit_code == 0, result.output
-    return out
-
-
-def built(folder: Path) -> list[dict]:
-    done = subprocess.run(["kubectl", "kustomize", str(folder)], capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
-    assert not done.stderr, "kustomize warns of what it will no longer take"
-    return list(yaml.safe_load_all(done.stdout))
-
-
-def by_kind(documents: list[dict], kind: str) -> dict[str, dict]:
-    return {each["metadata"]["name"]: each for each in documents if each["kind"] == kind}
 
 
 @pytest.fixture(scope="module", params=PLATFORMS)
 def platform(request, tmp_path_factory):
     """A stack of each platform, built: its name, its folder, its objects."""
     folder = tmp_path_factory.mktemp(request.param)
-    out = rendered(QUICKSTART, folder, "--platform", request.param, "--image", "registry/serving:7", *REAL)
+    out = rendered(
+        QUICKSTART, folder, "--platform", request.param, "--image", "registry/serving:7", *REAL, *ELSEWHERE
+    )
     return request.param, out, built(out)
 
 
@@ -138,16 +117,12 @@ def test_each_platform_has_its_own(platform):
     tolerated = {each["key"] for each in pod.get("tolerations", [])}
     if name == "local":
         assert tolerated == set(), "nothing of KWOK, and nothing else"
-        assert "nodeSelector" not in pod
+        assert "affinity" not in pod
         assert "redis" not in by_kind(documents, "Deployment"), "the cluster has one"
         assert pod["containers"][0]["image"] == "registry/serving:7"
     elif name == "eks-gpu":
         assert limits["nvidia.com/gpu"] == 1
         assert tolerated == {"nvidia.com/gpu"}
-        assert pod["nodeSelector"] == {
-            "node.kubernetes.io/instance-type": "g5.xlarge",
-            "karpenter.sh/capacity-type": "on-demand",
-        }
     else:
         assert pod["containers"][0]["image"].startswith("nvcr.io/nvidia/tritonserver:")
         assert pod["initContainers"][0]["image"] == "registry/serving:7"
@@ -167,15 +142,12 @@ def test_each_platform_has_its_own(platform):
 def test_each_pool_of_a_service_is_a_deployment_and_the_service_has_them_all(tmp_path):
     documents = built(rendered(TIERS, tmp_path, "--gateways", "2"))
     deployments = by_kind(documents, "Deployment")
-    assert {name: each["spec"]["replicas"] for name, each in deployments.items()} == {
-        "gateway": 2, "model-server-ranker-gpu": 2, "model-server-ranker-small-cpu": 10,
-    }  # fmt: skip
+    assert deployments.keys() == {"gateway", "model-server-ranker-gpu", "model-server-ranker-small-cpu"}
     assert by_kind(documents, "Service").keys() == {"gateway", "ranker", "ranker-small"}
     gateway = by_kind(documents, "HorizontalPodAutoscaler")["gateway"]["spec"]
     assert (gateway["minReplicas"], gateway["maxReplicas"]) == (2, 8)
     scaled = by_kind(documents, "ScaledObject")["model-server-ranker-small-cpu"]["spec"]
     assert (scaled["minReplicaCount"], scaled["maxReplicaCount"]) == (10, 40)
-    assert 'pod=~"model-server-ranker-small-cpu-.*"' in scaled["triggers"][0]["metadata"]["query"]
 
 
 @pytest.mark.kubectl
@@ -190,14 +162,6 @@ def test_gateways_that_divide_a_limit_are_not_scaled(tmp_path):
 def test_without_keda_nothing_of_keda_is_asked_for(tmp_path):
     documents = built(rendered(QUICKSTART, tmp_path, "--no-keda"))
     assert not by_kind(documents, "ScaledObject")
-
-
-@pytest.mark.kubectl
-def test_an_lru_cache_bounds_the_stacks_redis(tmp_path):
-    options = ["--redis", "own", "--set", "routes.main.cache={kind: lru, capacity: 1000}"]
-    documents = built(rendered(QUICKSTART, tmp_path, *options))
-    arguments = by_kind(documents, "Deployment")["redis"]["spec"]["template"]["spec"]["containers"][0]["args"]
-    assert arguments[arguments.index("--maxmemory") + 1] == str(1000 * (100 + 1024))
 
 
 def test_the_dashboard_asks_for_metrics_that_are_there():
@@ -234,7 +198,7 @@ def test_nothing_is_written_over_or_half_written(tmp_path):
 @pytest.mark.parametrize(
     ("options", "said"),
     [
-        (["--onnx", "two-tower"], "expected MODEL=magika or MODEL=FILE"),
+        (["--onnx", "two-tower"], "expected MODEL=magika, MODEL=FILE or MODEL=image:/PATH"),
         (["--onnx", "two-towers=magika"], "there is no such model; expected one of two-tower"),
         (["--onnx", "two-tower=missing.onnx"], "no such file"),
     ],

@@ -1,14 +1,18 @@
 """The model server as its clients meet it: real processes, real HTTP."""
 
 import json
+import warnings
 
 import numpy as np
 import onnxruntime
 import pytest
 from click.testing import CliRunner
 
+from scenarios.errors import EnvironmentProblem
 from serving_ref.model_server.__main__ import main
+from serving_ref.model_server.onnx_model import PROVIDERS, OnnxRuntime
 from serving_ref.model_server.repository import main as lay_out
+from serving_ref.model_server.settings import OnnxModel
 from tests.serving_ref.servers import Server, Traffic, infer_body, outcomes, side_by_side, wait_until
 
 MAGIKA = {"name": "magika", "onnx": {"package": "magika"}}
@@ -216,6 +220,33 @@ def test_a_batch_answers_as_its_requests_one_by_one(servers, device):
     for one, other in zip(expected, answers, strict=True):
         for output in ("target_label", "confidence"):
             np.testing.assert_allclose(one.output(output), other.output(output), atol=1e-5)
+
+
+CUDA = {"name": "magika", "onnx": {"package": "magika", "device": "cuda"}}
+
+
+def test_who_insists_on_cuda_is_never_ready_without_it(servers, monkeypatch):
+    """Its probes fail, and its log says why: better than to compute on the CPU beside a GPU that is paid for."""
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
+    server = servers.model_server(
+        model=CUDA, ready=lambda each: each.request("GET", "/v2/health/live").status == 500
+    )
+    assert not server.is_ready()
+    assert "EnvironmentProblem: onnxruntime" in server.log.read_text()
+
+
+@pytest.mark.parametrize("device", ["cuda", "auto"])
+def test_cuda_that_does_not_start_is_not_taken_for_cuda(monkeypatch, tmp_path, device):
+    """As onnxruntime-gpu on a machine without a GPU: it offers CUDA, and makes a session for the CPU without a word."""
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
+    monkeypatch.setattr(onnxruntime, "get_available_providers", lambda: list(PROVIDERS.values()))
+    settings = OnnxModel(package="magika", device=device)
+    with warnings.catch_warnings(action="ignore"):
+        if device == "cuda":
+            with pytest.raises(EnvironmentProblem, match="cannot start CUDA"):
+                OnnxRuntime(settings, tmp_path)
+        else:
+            assert OnnxRuntime(settings, tmp_path).platform == "onnxruntime-cpu"
 
 
 def test_what_is_wrong_in_a_settings_file_is_named(tmp_path):
