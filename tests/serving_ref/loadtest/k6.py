@@ -8,13 +8,17 @@ import hashlib
 import json
 import os
 import subprocess
+from dataclasses import dataclass
+from itertools import count
 from pathlib import Path
 
 import numpy as np
+import pytest
 
 from serving_ref.cluster.folders import cache_folder
 from serving_ref.loadtest.results import MODEL
 from tests.serving_ref.loadtest.sending import SECOND, regular, schedule, sent, settings
+from tests.serving_ref.loadtest.servers import Answer, Server
 
 MODULE = Path(__file__).parents[2] / "oracles" / "k6"
 WARMUP_S = 4
@@ -48,13 +52,34 @@ def built() -> Path:
     return program
 
 
+@dataclass(frozen=True)
+class Question:
+    """What both are asked to send."""
+
+    rate_per_s: int
+    duration_s: int
+    connections: int
+    """As many as can be open at once, and more: k6 drops what finds none free."""
+
+
+def slow_server() -> Server:
+    """Answers after 100 to 298 ms, each length as often as any other: its percentiles are no matter of luck."""
+    number = count()
+    return Server(lambda _: Answer(after_s=0.1 + (next(number) * 37 % 100) * 0.002))
+
+
+def agree(ours: dict[str, float], theirs: dict[str, float]) -> bool:
+    """Within 5 % or 1 ms."""
+    return all(ours[name] == pytest.approx(theirs[name], rel=0.05, abs=1.0) for name in theirs)
+
+
 def percentiles(latency_ms: np.ndarray) -> dict[str, float]:
     return dict(zip(("p50", "p95", "p99"), np.percentile(latency_ms, [50, 95, 99]).tolist(), strict=True))
 
 
-def by_k6(folder: Path, port: int, rate_per_s: int, duration_s: int, connections: int) -> dict[str, float]:
+def by_k6(folder: Path, port: int, asked: Question) -> dict[str, float]:
     """Percentiles in ms after the warm-up, as k6 measured them."""
-    script = SCRIPT % (rate_per_s, duration_s, connections, connections, port)
+    script = SCRIPT % (asked.rate_per_s, asked.duration_s, asked.connections, asked.connections, port)
     (folder / "script.js").write_text(script)
     command = [str(built()), "run", "--quiet", "--out", "csv=samples.csv"]
     command += ["--summary-export=summary.json", "script.js"]
@@ -70,10 +95,10 @@ def by_k6(folder: Path, port: int, rate_per_s: int, duration_s: int, connections
     return percentiles(latency_ms[ended_us - ended_us.min() >= WARMUP_S * 1_000_000])
 
 
-def by_us(folder: Path, port: int, rate_per_s: int, duration_s: int, connections: int) -> dict[str, float]:
+def by_us(folder: Path, port: int, asked: Question) -> dict[str, float]:
     """The same by the load generator, from the intended send times."""
-    given = settings(port, duration_ns=duration_s * SECOND, connections=connections)
-    recorded = sent(folder, schedule(regular(rate_per_s, duration_s)), given).recorded
+    given = settings(port, duration_ns=asked.duration_s * SECOND, connections=asked.connections)
+    recorded = sent(folder, schedule(regular(asked.rate_per_s, asked.duration_s)), given).recorded
     assert (recorded.result == MODEL).all()
     latency_ms = (recorded.end_ns - recorded.due_ns) / 1e6
     return percentiles(latency_ms[recorded.due_ns >= WARMUP_S * SECOND])
