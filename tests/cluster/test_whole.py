@@ -129,7 +129,7 @@ def test_what_runs_becomes_a_first_scenario(cluster, load, tmp_path, monkeypatch
     monkeypatch.setenv("KUBECONFIG", str(cluster.kubectl.kubeconfig))
     baseload("init", "--from-cluster", "--context", NAME, "-n", NAMESPACE, "-o", str(path))
     scenario = load_scenario(path).scenario
-    assert [each.name for each in scenario.services] == ["model-server-ranker-gpu"]
+    assert "model-server-ranker-gpu" in [each.name for each in scenario.services]
     assert {each.instance_type for each in scenario.pools} == {"g5.xlarge"}
     assert f"1 to {LARGEST} replicas by prometheus" in path.read_text()
 
