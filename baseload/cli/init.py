@@ -63,10 +63,15 @@ def command(
 
 
 def _write(output: Path, text: str) -> None:
+    """Keep the text if it is a scenario. Raises EnvironmentProblem, or InvalidDraftError: a defect, and no fault of
+    whoever asked for it."""
+    from baseload.from_cluster.write import check_file
+
     partial = output.with_name(f".{output.name}.partial-{os.getpid()}")
     try:
         output.parent.mkdir(parents=True, exist_ok=True)
         partial.write_text(text, encoding="utf-8")
+        check_file(partial)
         partial.replace(output)
     except OSError as error:
         raise EnvironmentProblem(f"{output}: cannot be written: {error.strerror or error}") from None

@@ -25,6 +25,7 @@ class DraftService:
 
     name: str
     namespace: str
+    deployment: str
     pools: tuple[DraftPool, ...]
     replicas: int
     replicas_per_instance: int

@@ -8,14 +8,17 @@ of nodes that its node selector and its required node affinity allow.
 from __future__ import annotations
 
 import math
-import re
+from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 from baseload.from_cluster.draft import Draft, DraftPool, DraftService
 from baseload.from_cluster.nodes import NodeGroup, node_groups
 from baseload.from_cluster.quantities import gibibytes, quantity
 from baseload.from_cluster.scaling import scaling_notes
+from baseload.from_cluster.words import Names, as_name, one_line
 from scenarios.catalogue import load_catalogue
+from scenarios.schema.fleet import MAX_POOL_SIZE, MAX_REPLICAS_PER_INSTANCE
+from scenarios.units import MAX_BYTES
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -28,8 +31,6 @@ if TYPE_CHECKING:
 ACCELERATORS = ("nvidia.com/gpu", "aws.amazon.com/neuroncore", "aws.amazon.com/neuron", "amd.com/gpu")
 MODEL_SERVER = ("app.kubernetes.io/name", "model-server")
 UNKNOWN_TYPE = "unknown"
-_NAME = re.compile(r"[^a-z0-9.-]+")
-_MOST_NAME = 63
 
 
 def draft_of(objects: ClusterObjects, context: str) -> Draft:
@@ -42,10 +43,20 @@ def draft_of(objects: ClusterObjects, context: str) -> Draft:
         for each in objects.deployments
         if each not in chosen
     ]
-    names = _unique([_name(each) for each in chosen], [_namespace(each) for each in chosen])
-    services = tuple(_service(each, name, groups, objects) for each, name in zip(chosen, names, strict=True))
-    unread = [f"not read: {each}" for each in objects.unread]
-    return Draft(_plain(context) or "cluster", context, services, (*left_out, *unread))
+    names = Counter(_name(each) for each in chosen)
+    service_names, pool_names = Names(), Names()
+    services = tuple(
+        _service(
+            each,
+            service_names.give(_namespace(each) if names[_name(each)] > 1 else None, _name(each)),
+            pool_names,
+            groups,
+            objects,
+        )
+        for each in chosen
+    )
+    left_out += [f"not read: {each}" for each in objects.unread]
+    return Draft(as_name(context) or "cluster", context, services, tuple(map(one_line, left_out)))
 
 
 def _serves(deployment: Object, objects: ClusterObjects) -> bool:
@@ -57,7 +68,9 @@ def _serves(deployment: Object, objects: ClusterObjects) -> bool:
     )
 
 
-def _service(deployment: Object, name: str, groups: list[NodeGroup], objects: ClusterObjects) -> DraftService:
+def _service(
+    deployment: Object, name: str, pool_names: Names, groups: list[NodeGroup], objects: ClusterObjects
+) -> DraftService:
     replicas = deployment["spec"].get("replicas", 1)
     selector = _selector(deployment["spec"]["template"]["spec"])
     pod = deployment["spec"]["template"]["spec"]
@@ -66,14 +79,21 @@ def _service(deployment: Object, name: str, groups: list[NodeGroup], objects: Cl
     )
     shape = load_catalogue().instance_types_by_name.get(fitting[0].instance_type) if fitting else None
     per_instance, questions = _replicas_per_instance(deployment, shape)
+    instances = math.ceil(replicas / per_instance)
+    if instances > MAX_POOL_SIZE:
+        questions.append(
+            f"{instances} instances for its replicas are more than the {MAX_POOL_SIZE} of a pool"
+        )
+        instances = MAX_POOL_SIZE
     memory = _request(deployment, "memory", "limits") or _request(deployment, "memory")
     return DraftService(
         name=name,
         namespace=_namespace(deployment),
-        pools=_pools(name, fitting, math.ceil(replicas / per_instance), selector),
+        deployment=_name(deployment),
+        pools=_pools(name, pool_names, fitting, instances, selector),
         replicas=replicas,
         replicas_per_instance=per_instance,
-        memory=gibibytes(memory) if memory else None,
+        memory=gibibytes(memory) if 0 < memory <= MAX_BYTES else None,
         load_s=_initial_delay_s(deployment),
         notes=tuple(scaling_notes(deployment, objects)),
         questions=tuple(questions),
@@ -94,16 +114,19 @@ def _able(deployment: Object, groups: list[NodeGroup]) -> list[NodeGroup]:
 
 
 def _pools(
-    service: str, groups: list[NodeGroup], instances: int, selector: Mapping[str, frozenset[str]]
+    service: str,
+    names: Names,
+    groups: list[NodeGroup],
+    instances: int,
+    selector: Mapping[str, frozenset[str]],
 ) -> tuple[DraftPool, ...]:
     """A pool for each group that a service may run on; the first one has all of its instances, as far as there are
     nodes."""
     if not groups:
         wanted = ", ".join(f"{key} in {'|'.join(sorted(values))}" for key, values in selector.items())
         question = f"no nodes were seen that it may run on{f' ({wanted})' if wanted else ''}"
-        return (
-            DraftPool(f"{service}-nodes", UNKNOWN_TYPE, "on-demand", None, instances, False, (question,)),
-        )
+        name = names.give(service, "nodes")
+        return (DraftPool(name, UNKNOWN_TYPE, "on-demand", None, instances, False, (question,)),)
     pools = []
     left = instances
     for place, group in enumerate(groups):
@@ -112,14 +135,9 @@ def _pools(
         questions = [] if group.capacity_type else ["how it is bought: no label says it"]
         if not group.size:
             questions.append(f"NodePool {group.owner} has no such node now")
-        name = _plain(
-            "-".join(
-                filter(None, (service, group.owner, group.instance_type, group.zone, group.capacity_type))
-            )
-        )
         pools.append(
             DraftPool(
-                name,
+                names.give(service, group.owner, group.instance_type, group.zone, group.capacity_type),
                 group.instance_type,
                 group.capacity_type or "on-demand",
                 group.zone,
@@ -140,15 +158,21 @@ def _replicas_per_instance(deployment: Object, shape: InstanceType | None) -> tu
         "CPUs": (_request(deployment, "cpu"), shape.vcpu),
         "memory": (_request(deployment, "memory"), shape.memory_gib * 2**30),
     }
-    fits = {what: int(has / wanted) for what, (wanted, has) in requests.items() if wanted}
+    fits = {what: math.floor(has / wanted) for what, (wanted, has) in requests.items() if wanted > 0}
     if not fits:
         return 1, ["replicas_per_instance: it requests nothing"]
     tightest = min(fits, key=lambda what: fits[what])
-    if fits[tightest] < 1:
+    count = fits[tightest]
+    if count < 1:
         return 1, [f"replicas_per_instance: its {tightest} do not fit on {shape.name}"]
-    if fits[tightest] > 1 and tightest != "accelerators":
-        return fits[tightest], [f"replicas_per_instance: as many as fit by {tightest}, beside nothing else"]
-    return fits[tightest], []
+    if count > MAX_REPLICAS_PER_INSTANCE:
+        most = f"the language takes at most {MAX_REPLICAS_PER_INSTANCE}"
+        return MAX_REPLICAS_PER_INSTANCE, [
+            f"replicas_per_instance: {count} fit by {tightest}, and {most}: there are more instances here"
+        ]
+    if count > 1 and tightest != "accelerators":
+        return count, [f"replicas_per_instance: as many as fit by {tightest}, beside nothing else"]
+    return count, []
 
 
 def _selector(pod: Object) -> dict[str, frozenset[str]]:
@@ -198,16 +222,3 @@ def _name(each: Object) -> str:
 
 def _namespace(each: Object) -> str:
     return str(each["metadata"].get("namespace", "default"))
-
-
-def _plain(text: str) -> str:
-    """A name as the scenario language has them."""
-    return _NAME.sub("-", text.lower())[:_MOST_NAME].strip("-.")
-
-
-def _unique(names: list[str], namespaces: list[str]) -> list[str]:
-    """Names as they are, with the namespace before those that occur twice."""
-    return [
-        _plain(name if names.count(name) == 1 else f"{namespace}-{name}")
-        for name, namespace in zip(names, namespaces, strict=True)
-    ]

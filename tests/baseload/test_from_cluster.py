@@ -265,13 +265,13 @@ def test_quantities(text, value):
 
 
 @pytest.mark.parametrize(
-    ("size", "text"), [(6 * 2**30, "6Gi"), (512 * 2**20, "512Mi"), (1e9, "954Mi"), (100, "100")]
+    ("size", "text"), [(6 * 2**30, "6Gi"), (512 * 2**20, "512Mi"), (1e9, "954Mi"), (100, "100B"), (0.1, "0B")]
 )
 def test_sizes(size, text):
     assert gibibytes(size) == text
 
 
-@pytest.mark.parametrize("text", ["", "Gi", "1 Gi", "1Zi", "x"])
+@pytest.mark.parametrize("text", ["", "Gi", "1 Gi", "1Zi", "x", ".", "1.2.3"])
 def test_what_is_no_quantity(text):
     with pytest.raises(ValueError, match="is no quantity"):
         quantity(text)

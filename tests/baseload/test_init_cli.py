@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import re
 
 import pytest
 import yaml
 from click.testing import CliRunner
 
 from baseload.cli import cli
+from baseload.from_cluster import write
 from scenarios.errors import EnvironmentProblem, ExitStatus
 from scenarios.load import load_scenario
 from tests.baseload.cluster_objects import deployment, node, on_gpu
@@ -105,6 +107,20 @@ def test_a_cluster_that_is_not_there_is_told(tmp_path):
         init(tmp_path, url)
     with pytest.raises(EnvironmentProblem, match="no cluster to read: "):
         init(tmp_path, url, "--context", "elsewhere")
+
+
+def test_a_draft_that_is_no_scenario_is_a_defect_and_not_kept(tmp_path, monkeypatch):
+    monkeypatch.setattr(write, "scenario_text", lambda draft: f"apiVersion: {draft.context}")
+    arguments = ["init", "--from-cluster", "-o", str(tmp_path / "fleet.yaml")]
+    with Server(get=answering(LISTS)) as server:
+        environment = kubeconfig(tmp_path, server.url)
+        result = CliRunner(env=environment).invoke(cli, arguments)
+    assert result.exit_code == ExitStatus.INTERNAL
+    assert isinstance(result.exception, write.InvalidDraftError)
+    assert re.search(
+        r"defect of Baseload.* apiVersion: got \"here\": expected baseload/v1", str(result.exception), re.S
+    )
+    assert [each.name for each in tmp_path.iterdir()] == ["config"]
 
 
 def test_it_must_be_said_what_to_read(tmp_path):
