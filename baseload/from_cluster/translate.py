@@ -11,7 +11,7 @@ import math
 from collections import Counter
 from typing import TYPE_CHECKING, Any
 
-from baseload.from_cluster.draft import Draft, DraftPool, DraftService
+from baseload.from_cluster.draft import REGION, Draft, DraftPool, DraftService
 from baseload.from_cluster.nodes import NodeGroup, node_groups
 from baseload.from_cluster.quantities import gibibytes, quantity
 from baseload.from_cluster.scaling import scaling_notes
@@ -19,6 +19,7 @@ from baseload.from_cluster.words import Names, as_name, one_line
 from scenarios.catalogue import load_catalogue
 from scenarios.schema.fleet import MAX_POOL_SIZE, MAX_REPLICAS_PER_INSTANCE
 from scenarios.units import MAX_BYTES
+from simulator.money.prices import PURCHASE_OPTION
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -126,7 +127,8 @@ def _pools(
         wanted = ", ".join(f"{key} in {'|'.join(sorted(values))}" for key, values in selector.items())
         question = f"no nodes were seen that it may run on{f' ({wanted})' if wanted else ''}"
         name = names.give(service, "nodes")
-        return (DraftPool(name, UNKNOWN_TYPE, "on-demand", None, instances, False, (question,)),)
+        return (DraftPool(name, UNKNOWN_TYPE, "on-demand", None, instances, False, False, (question,)),)
+    catalogue = load_catalogue()
     pools = []
     left = instances
     for place, group in enumerate(groups):
@@ -135,14 +137,16 @@ def _pools(
         questions = [] if group.capacity_type else ["how it is bought: no label says it"]
         if not group.size:
             questions.append(f"NodePool {group.owner} has no such node now")
+        capacity_type = group.capacity_type or "on-demand"
         pools.append(
             DraftPool(
                 names.give(service, group.owner, group.instance_type, group.zone, group.capacity_type),
                 group.instance_type,
-                group.capacity_type or "on-demand",
+                capacity_type,
                 group.zone,
                 size,
-                group.instance_type in load_catalogue().instance_types_by_name,
+                group.instance_type in catalogue.instance_types_by_name,
+                (REGION, group.instance_type, PURCHASE_OPTION[capacity_type]) in catalogue.prices_by_key,
                 tuple(questions),
             )
         )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
+from baseload.from_cluster.draft import REGION
 from baseload.from_cluster.words import one_line, quoted
 
 if TYPE_CHECKING:
@@ -43,9 +44,10 @@ def scenario_text(draft: Draft) -> str:
         (pool.instance_type, pool.capacity_type)
         for service in draft.services
         for pool in service.pools
-        if not pool.known_type
+        if not pool.priced
     )
-    return environment.get_template("scenario.yaml.j2").render(draft=draft, unpriced=list(unpriced))
+    template = environment.get_template("scenario.yaml.j2")
+    return template.render(draft=draft, region=REGION, unpriced=list(unpriced))
 
 
 def check_file(path: Path) -> None:

@@ -166,6 +166,18 @@ def test_nodes_that_say_little_are_asked_about():
     assert nowhere.questions == ("no nodes were seen that it may run on (disk in ssd)",)
 
 
+def test_a_price_that_the_catalogue_lacks_is_asked_for():
+    nodes = (node("a", "c7i.xlarge", capacity_type="spot"), node("b", "c7i.xlarge", capacity_type="reserved"))
+    found = draft(deployment(), nodes=nodes)
+    assert {pool.capacity_type: (pool.known_type, pool.priced) for pool in found.services[0].pools} == {
+        "spot": (True, False),
+        "reserved": (True, True),
+    }
+    assert yaml.safe_load(scenario_text(found))["prices"] == [
+        {"instance_type": "c7i.xlarge", "capacity_type": "spot", "price": "$1/h"}
+    ]
+
+
 def test_eks_node_groups_are_understood_too():
     group = node("a", capacity_type=None, pool=None)
     group["metadata"]["labels"] |= {
