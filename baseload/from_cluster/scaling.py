@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from baseload.from_cluster.selectors import chooses
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -95,9 +97,9 @@ def _trigger(trigger: Object) -> str:
 def _disruption_budgets(deployment: Object, objects: ClusterObjects) -> Iterator[str]:
     labels = deployment["spec"]["template"]["metadata"].get("labels", {})
     for budget in objects.disruption_budgets:
-        selector = budget["spec"].get("selector", {}).get("matchLabels", {})
+        selector = budget["spec"].get("selector")
         same = budget["metadata"].get("namespace", "default") == _whole(deployment)[0]
-        if same and selector and selector.items() <= labels.items():
+        if same and selector is not None and chooses(selector, labels):
             rule = next((key for key in ("minAvailable", "maxUnavailable") if key in budget["spec"]), None)
             if rule is not None:
                 yield f"PodDisruptionBudget {budget['metadata']['name']}: {rule} {budget['spec'][rule]}"

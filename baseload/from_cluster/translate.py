@@ -9,12 +9,14 @@ from __future__ import annotations
 
 import math
 from collections import Counter
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from baseload.from_cluster.draft import REGION, Draft, DraftPool, DraftService
-from baseload.from_cluster.nodes import NodeGroup, node_groups
+from baseload.from_cluster.nodes import INSTANCE_TYPE, NodeGroup, nameless, node_groups
 from baseload.from_cluster.quantities import gibibytes, quantity
 from baseload.from_cluster.scaling import scaling_notes
+from baseload.from_cluster.selectors import pod_rules
 from baseload.from_cluster.words import Names, as_name, one_line
 from scenarios.catalogue import load_catalogue
 from scenarios.schema.fleet import MAX_POOL_SIZE, MAX_REPLICAS_PER_INSTANCE
@@ -22,9 +24,8 @@ from scenarios.units import MAX_BYTES
 from simulator.money.prices import PURCHASE_OPTION
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from baseload.from_cluster.read import ClusterObjects
+    from baseload.from_cluster.selectors import PodRules
     from scenarios.catalogue import InstanceType
 
     Object = dict[str, Any]
@@ -32,11 +33,12 @@ if TYPE_CHECKING:
 ACCELERATORS = ("nvidia.com/gpu", "aws.amazon.com/neuroncore", "aws.amazon.com/neuron", "amd.com/gpu")
 MODEL_SERVER = ("app.kubernetes.io/name", "model-server")
 UNKNOWN_TYPE = "unknown"
+_MOST_EMPTY = 6
+"""Pools of a service that stay empty, of one owner: more are a menu, not a fleet."""
 
 
 def draft_of(objects: ClusterObjects, context: str) -> Draft:
     """Translate what was read from a cluster; `context` says which one it was."""
-    groups = node_groups(objects)
     serving = [each for each in objects.deployments if _serves(each, objects)]
     chosen = serving or list(objects.deployments)
     left_out = [
@@ -46,18 +48,18 @@ def draft_of(objects: ClusterObjects, context: str) -> Draft:
     ]
     names = Counter(_name(each) for each in chosen)
     service_names, pool_names = Names(), Names()
-    services = tuple(
-        _service(
-            each,
-            service_names.give(_namespace(each) if names[_name(each)] > 1 else None, _name(each)),
-            pool_names,
-            groups,
-            objects,
-        )
-        for each in chosen
-    )
+    groups: dict[PodRules, list[NodeGroup]] = {}
+    services = []
+    for each in chosen:
+        name = service_names.give(_namespace(each) if names[_name(each)] > 1 else None, _name(each))
+        rules = pod_rules(each["spec"]["template"]["spec"])
+        if rules not in groups:  # many Deployments share theirs, and clusters have many nodes
+            groups[rules] = node_groups(objects, rules)
+        services.append(_service(each, name, pool_names, rules, groups[rules], objects))
+    if count := nameless(objects):
+        left_out.append(f"{count} nodes without the label {INSTANCE_TYPE}")
     left_out += [f"not read: {each}" for each in objects.unread]
-    return Draft(as_name(context) or "cluster", context, services, tuple(map(one_line, left_out)))
+    return Draft(as_name(context) or "cluster", context, tuple(services), tuple(map(one_line, left_out)))
 
 
 def _serves(deployment: Object, objects: ClusterObjects) -> bool:
@@ -70,14 +72,15 @@ def _serves(deployment: Object, objects: ClusterObjects) -> bool:
 
 
 def _service(
-    deployment: Object, name: str, pool_names: Names, groups: list[NodeGroup], objects: ClusterObjects
+    deployment: Object,
+    name: str,
+    pool_names: Names,
+    rules: PodRules,
+    groups: list[NodeGroup],
+    objects: ClusterObjects,
 ) -> DraftService:
     replicas = deployment["spec"].get("replicas", 1)
-    selector = _selector(deployment["spec"]["template"]["spec"])
-    pod = deployment["spec"]["template"]["spec"]
-    fitting = _able(
-        deployment, [group for group in groups if group.fits(selector, pod.get("tolerations", []))]
-    )
+    fitting = _able(deployment, groups)
     shape = load_catalogue().instance_types_by_name.get(fitting[0].instance_type) if fitting else None
     per_instance, questions = _replicas_per_instance(deployment, shape)
     instances = math.ceil(replicas / per_instance)
@@ -91,7 +94,7 @@ def _service(
         name=name,
         namespace=_namespace(deployment),
         deployment=_name(deployment),
-        pools=_pools(name, pool_names, fitting, instances, selector),
+        pools=_pools(name, pool_names, fitting, instances, rules),
         replicas=replicas,
         replicas_per_instance=per_instance,
         memory=gibibytes(memory) if 0 < memory <= MAX_BYTES else None,
@@ -115,42 +118,51 @@ def _able(deployment: Object, groups: list[NodeGroup]) -> list[NodeGroup]:
 
 
 def _pools(
-    service: str,
-    names: Names,
-    groups: list[NodeGroup],
-    instances: int,
-    selector: Mapping[str, frozenset[str]],
+    service: str, names: Names, groups: list[NodeGroup], instances: int, rules: PodRules
 ) -> tuple[DraftPool, ...]:
-    """A pool for each group that a service may run on; the first one has all of its instances, as far as there are
-    nodes."""
+    """A pool for each group that a service may run on; the first ones have its instances, as far as there are nodes."""
     if not groups:
-        wanted = ", ".join(f"{key} in {'|'.join(sorted(values))}" for key, values in selector.items())
-        question = f"no nodes were seen that it may run on{f' ({wanted})' if wanted else ''}"
+        wanted = f" ({rules})" if str(rules) else ""
+        question = f"no nodes were seen that it may run on{wanted}"
         name = names.give(service, "nodes")
         return (DraftPool(name, UNKNOWN_TYPE, "on-demand", None, instances, False, False, (question,)),)
-    catalogue = load_catalogue()
     pools = []
     left = instances
+    empty: Counter[str] = Counter()
     for place, group in enumerate(groups):
         size = left if place == len(groups) - 1 or not group.size else min(left, group.size)
         left -= size
-        questions = [] if group.capacity_type else ["how it is bought: no label says it"]
-        if not group.size:
-            questions.append(f"NodePool {group.owner} has no such node now")
-        capacity_type = group.capacity_type or "on-demand"
-        pools.append(
-            DraftPool(
-                names.give(service, group.owner, group.instance_type, group.zone, group.capacity_type),
-                group.instance_type,
-                capacity_type,
-                group.zone,
-                size,
-                group.instance_type in catalogue.instance_types_by_name,
-                (REGION, group.instance_type, PURCHASE_OPTION[capacity_type]) in catalogue.prices_by_key,
-                tuple(questions),
+        empty[group.owner] += not size
+        if size or empty[group.owner] <= _MOST_EMPTY:
+            pools.append(
+                _pool(
+                    names.give(service, group.owner, group.instance_type, group.zone, group.capacity_type),
+                    group,
+                    size,
+                )
             )
-        )
+    if len(pools) < len(groups):
+        more = f"{len(groups) - len(pools)} more groups of nodes that it may run on are left out: they would be empty"
+        pools[-1] = replace(pools[-1], questions=(*pools[-1].questions, more))
     return tuple(pools)
+
+
+def _pool(name: str, group: NodeGroup, size: int) -> DraftPool:
+    catalogue = load_catalogue()
+    capacity_type = group.capacity_type or "on-demand"
+    questions = [] if group.capacity_type else ["how it is bought: no label says it"]
+    if not group.size:
+        questions.append(f"NodePool {group.owner} has no such node now")
+    return DraftPool(
+        name,
+        group.instance_type,
+        capacity_type,
+        group.zone,
+        size,
+        group.instance_type in catalogue.instance_types_by_name,
+        (REGION, group.instance_type, PURCHASE_OPTION[capacity_type]) in catalogue.prices_by_key,
+        tuple(questions),
+    )
 
 
 def _replicas_per_instance(deployment: Object, shape: InstanceType | None) -> tuple[int, list[str]]:
@@ -177,23 +189,6 @@ def _replicas_per_instance(deployment: Object, shape: InstanceType | None) -> tu
     if count > 1 and tightest != "accelerators":
         return count, [f"replicas_per_instance: as many as fit by {tightest}, beside nothing else"]
     return count, []
-
-
-def _selector(pod: Object) -> dict[str, frozenset[str]]:
-    """Labels that a node must have, with the values that are allowed, from node selector and required affinity (its
-    first term: further ones are alternatives)."""
-    wanted = {key: frozenset([value]) for key, value in pod.get("nodeSelector", {}).items()}
-    required = (
-        pod.get("affinity", {})
-        .get("nodeAffinity", {})
-        .get("requiredDuringSchedulingIgnoredDuringExecution", {})
-    )
-    for term in required.get("nodeSelectorTerms", [])[:1]:
-        for rule in term.get("matchExpressions", []):
-            if rule["operator"] == "In":
-                values = frozenset(rule["values"])
-                wanted[rule["key"]] = wanted.get(rule["key"], values) & values
-    return wanted
 
 
 def _request(deployment: Object, resource: str, part: str = "requests") -> float:
