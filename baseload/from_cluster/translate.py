@@ -192,13 +192,13 @@ def _replicas_per_instance(deployment: Object, shape: InstanceType | None) -> tu
 
 
 def _request(deployment: Object, resource: str, part: str = "requests") -> float:
-    """What a replica's containers request of a resource, all together. An accelerator's limit is its request."""
+    """What a replica's containers request of a resource, all together. A limit is the request where none is given."""
     containers = deployment["spec"]["template"]["spec"]["containers"]
     total = 0.0
     for container in containers:
         resources = container.get("resources", {})
         given = resources.get(part, {}).get(resource)
-        if given is None and resource in ACCELERATORS:
+        if given is None:
             given = resources.get("limits", {}).get(resource)
         total += quantity(given) if given is not None else 0.0
     return total

@@ -141,6 +141,13 @@ def test_replicas_share_an_instance_as_far_as_their_requests_fit():
     assert too_large.questions == ("replicas_per_instance: its accelerators do not fit on g5.xlarge",)
 
 
+def test_a_limit_is_the_request_where_none_is_given():
+    service = only_service(
+        deployment(resources={"limits": {"cpu": "1500m"}}), nodes=(node("a", "m5.xlarge"),)
+    )
+    assert service.replicas_per_instance == 2
+
+
 def test_a_node_pool_without_nodes_is_an_empty_pool():
     service = only_service(
         deployment(replicas=1, **on_gpu()),

@@ -22,13 +22,13 @@ LISTS = {
 }
 
 
-def kubeconfig(folder, url):
+def kubeconfig(folder, url, **more):
     (folder / "config").write_text(yaml.safe_dump({
-        "apiVersion": "v1", "kind": "Config", "current-context": "here",
+        "apiVersion": "v1", "kind": "Config",
         "clusters": [{"name": "here", "cluster": {"server": url}}],
         "contexts": [{"name": "here", "context": {"cluster": "here", "user": "me"}}],
         "users": [{"name": "me", "user": {}}],
-    }))  # fmt: skip
+    } | (more or {"current-context": "here"})))  # fmt: skip
     return {"KUBECONFIG": str(folder / "config")}
 
 
@@ -121,6 +121,26 @@ def test_a_draft_that_is_no_scenario_is_a_defect_and_not_kept(tmp_path, monkeypa
         r"defect of Baseload.* apiVersion: got \"here\": expected baseload/v1", str(result.exception), re.S
     )
     assert [each.name for each in tmp_path.iterdir()] == ["config"]
+
+
+@pytest.mark.parametrize("current", [{"preferences": {}}, {"current-context": "gone"}])
+def test_with_a_context_no_current_one_is_needed(tmp_path, current):
+    arguments = ["init", "--from-cluster", "-o", str(tmp_path / "fleet.yaml")]
+    with Server(get=answering(LISTS)) as server:
+        runner = CliRunner(env=kubeconfig(tmp_path, server.url, **current))
+        result = runner.invoke(cli, [*arguments, "--context", "here"], catch_exceptions=False)
+        assert result.exit_code == ExitStatus.OK
+        with pytest.raises(EnvironmentProblem, match="no cluster to read: .*context"):
+            runner.invoke(cli, [*arguments, "--force"], catch_exceptions=False)
+
+
+def test_a_kubeconfig_that_is_none_is_told(tmp_path):
+    (tmp_path / "config").write_text("apiVersion: [")
+    runner = CliRunner(env={"KUBECONFIG": str(tmp_path / "config")})
+    with pytest.raises(EnvironmentProblem, match="no cluster to read: "):
+        runner.invoke(
+            cli, ["init", "--from-cluster", "-o", str(tmp_path / "fleet.yaml")], catch_exceptions=False
+        )
 
 
 def test_it_must_be_said_what_to_read(tmp_path):
