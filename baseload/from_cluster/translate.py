@@ -149,18 +149,21 @@ def _pools(
 
 def _pool(name: str, group: NodeGroup, size: int) -> DraftPool:
     catalogue = load_catalogue()
+    instance_type = one_line(
+        group.instance_type
+    )  # as the file has it: two that are alike there have one price
     capacity_type = group.capacity_type or "on-demand"
     questions = [] if group.capacity_type else ["how it is bought: no label says it"]
     if not group.size:
         questions.append(f"NodePool {group.owner} has no such node now")
     return DraftPool(
         name,
-        group.instance_type,
+        instance_type,
         capacity_type,
         group.zone,
         size,
-        group.instance_type in catalogue.instance_types_by_name,
-        (REGION, group.instance_type, PURCHASE_OPTION[capacity_type]) in catalogue.prices_by_key,
+        instance_type in catalogue.instance_types_by_name,
+        (REGION, instance_type, PURCHASE_OPTION[capacity_type]) in catalogue.prices_by_key,
         tuple(questions),
     )
 

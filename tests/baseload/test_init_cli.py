@@ -130,7 +130,7 @@ def test_with_a_context_no_current_one_is_needed(tmp_path, current):
         runner = CliRunner(env=kubeconfig(tmp_path, server.url, **current))
         result = runner.invoke(cli, [*arguments, "--context", "here"], catch_exceptions=False)
         assert result.exit_code == ExitStatus.OK
-        with pytest.raises(EnvironmentProblem, match="no cluster to read: .*context"):
+        with pytest.raises(EnvironmentProblem, match=r"no cluster to read: .*context"):
             runner.invoke(cli, [*arguments, "--force"], catch_exceptions=False)
 
 
