@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from baseload.from_cluster.selectors import chooses
+from baseload.from_cluster.words import one_line
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -90,7 +91,8 @@ def _scaled_object(each: Object) -> str:
 def _trigger(trigger: Object) -> str:
     """Its type and threshold. Addresses and authentication are nobody's business here."""
     shown = ("metricName", "query", "threshold", "value", "timezone", "start", "end", "desiredReplicas")
-    told = [f"{key} {trigger['metadata'][key]}" for key in shown if key in trigger.get("metadata", {})]
+    given = trigger.get("metadata", {})
+    told = [f"{key} {one_line(str(given[key]))}" for key in shown if key in given]
     return f"{trigger['type']} ({', '.join(told)})" if told else str(trigger["type"])
 
 

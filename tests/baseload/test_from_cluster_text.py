@@ -18,7 +18,7 @@ from tests.baseload.cluster_objects import (
     scaled_object,
 )
 
-INJECTION = 'sum(\n  rate(x[1m])\n)\nregion: eu-west-1\n"}]'
+INJECTION = 'sum(\n  rate(x[1m])\n)\nregion: eu-west-1\n"}]\n'
 LINE_ENDS = [
     "\n",
     "\r",
