@@ -46,6 +46,7 @@ def command(
     from baseload.from_cluster.read import connect, read_cluster
     from baseload.from_cluster.translate import draft_of
     from baseload.from_cluster.write import marks, scenario_text
+    from scenarios.yaml_source import MAX_BYTES
 
     if not from_cluster:
         raise click.UsageError("say what to read: --from-cluster")
@@ -58,6 +59,11 @@ def command(
         where = f"namespace {namespace}" if namespace else "the cluster"
         raise EnvironmentProblem(f"{where} has no Deployments that one may see: nothing to begin with")
     text = scenario_text(draft)
+    if len(text.encode()) > MAX_BYTES:
+        count = len(draft.services)
+        raise EnvironmentProblem(
+            f"{count} services are too many for one scenario file: name a namespace (-n)"
+        )
     _write(output, text)
     _say(draft, output, marks(text), as_json=as_json)
 

@@ -33,8 +33,8 @@ if TYPE_CHECKING:
 ACCELERATORS = ("nvidia.com/gpu", "aws.amazon.com/neuroncore", "aws.amazon.com/neuron", "amd.com/gpu")
 MODEL_SERVER = ("app.kubernetes.io/name", "model-server")
 UNKNOWN_TYPE = "unknown"
-_MOST_EMPTY = 6
-"""Pools of a service that stay empty, of one owner: more are a menu, not a fleet."""
+_MOST_EMPTY = 12
+"""Pools of a service that stay empty: more are a menu, not a fleet."""
 
 
 def draft_of(objects: ClusterObjects, context: str) -> Draft:
@@ -127,13 +127,12 @@ def _pools(
         name = names.give(service, "nodes")
         return (DraftPool(name, UNKNOWN_TYPE, "on-demand", None, instances, False, False, (question,)),)
     pools = []
-    left = instances
-    empty: Counter[str] = Counter()
+    left, empty = instances, 0
     for place, group in enumerate(groups):
         size = left if place == len(groups) - 1 or not group.size else min(left, group.size)
         left -= size
-        empty[group.owner] += not size
-        if size or empty[group.owner] <= _MOST_EMPTY:
+        empty += not size
+        if size or empty <= _MOST_EMPTY:
             pools.append(
                 _pool(
                     names.give(service, group.owner, group.instance_type, group.zone, group.capacity_type),

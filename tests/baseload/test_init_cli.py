@@ -109,6 +109,14 @@ def test_a_cluster_that_is_not_there_is_told(tmp_path):
         init(tmp_path, url, "--context", "elsewhere")
 
 
+def test_a_cluster_of_too_many_services_is_no_scenario(tmp_path):
+    many = {"/apis/apps/v1/deployments": [deployment(f"ranker-{number}") for number in range(3500)]}
+    told = "3500 services are too many for one scenario file"
+    with Server(get=answering(many)) as server, pytest.raises(EnvironmentProblem, match=told):
+        init(tmp_path, server.url)
+    assert [each.name for each in tmp_path.iterdir()] == ["config"]
+
+
 def test_a_draft_that_is_no_scenario_is_a_defect_and_not_kept(tmp_path, monkeypatch):
     monkeypatch.setattr(write, "scenario_text", lambda draft: f"apiVersion: {draft.context}")
     arguments = ["init", "--from-cluster", "-o", str(tmp_path / "fleet.yaml")]
