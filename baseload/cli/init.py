@@ -46,6 +46,7 @@ def command(
     from baseload.from_cluster.read import connect, read_cluster
     from baseload.from_cluster.translate import draft_of
     from baseload.from_cluster.write import marks, scenario_text
+    from scenarios.yaml_source import MAX_BYTES
 
     if not from_cluster:
         raise click.UsageError("say what to read: --from-cluster")
@@ -58,15 +59,25 @@ def command(
         where = f"namespace {namespace}" if namespace else "the cluster"
         raise EnvironmentProblem(f"{where} has no Deployments that one may see: nothing to begin with")
     text = scenario_text(draft)
+    if len(text.encode()) > MAX_BYTES:
+        count = len(draft.services)
+        raise EnvironmentProblem(
+            f"{count} services are too many for one scenario file: name a namespace (-n)"
+        )
     _write(output, text)
     _say(draft, output, marks(text), as_json=as_json)
 
 
 def _write(output: Path, text: str) -> None:
+    """Keep the text if it is a scenario. Raises EnvironmentProblem, or InvalidDraftError: a defect, and no fault of
+    whoever asked for it."""
+    from baseload.from_cluster.write import check_file
+
     partial = output.with_name(f".{output.name}.partial-{os.getpid()}")
     try:
         output.parent.mkdir(parents=True, exist_ok=True)
         partial.write_text(text, encoding="utf-8")
+        check_file(partial)
         partial.replace(output)
     except OSError as error:
         raise EnvironmentProblem(f"{output}: cannot be written: {error.strerror or error}") from None

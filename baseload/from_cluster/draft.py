@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+REGION = "us-east-1"
+"""Where prices are taken from, until somebody says where the cluster is billed."""
+
 
 @dataclass(frozen=True, slots=True)
 class DraftPool:
@@ -15,7 +18,9 @@ class DraftPool:
     zone: str | None
     size: int
     known_type: bool
-    """Whether the catalogue has the type, and so its price."""
+    """Whether the catalogue has the type."""
+    priced: bool
+    """Whether the catalogue has its price, bought in this way."""
     questions: tuple[str, ...] = ()
 
 
@@ -25,6 +30,7 @@ class DraftService:
 
     name: str
     namespace: str
+    deployment: str
     pools: tuple[DraftPool, ...]
     replicas: int
     replicas_per_instance: int

@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections import Counter
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
+from baseload.from_cluster.selectors import equalities, expressions
+
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Iterator, Mapping
 
     from baseload.from_cluster.read import ClusterObjects
+    from baseload.from_cluster.selectors import PodRules, Requirement
+
+    Object = dict[str, Any]
+    Offer = Mapping[str, frozenset[str]]
+    """Label → the values that it may have."""
 
 INSTANCE_TYPE = "node.kubernetes.io/instance-type"
 ZONE = "topology.kubernetes.io/zone"
@@ -19,9 +27,6 @@ EKS_NODE_GROUP = "eks.amazonaws.com/nodegroup"
 CONTROL_PLANE = "node-role.kubernetes.io/control-plane"
 _CAPACITY_TYPES = {"on-demand": "on-demand", "on_demand": "on-demand", "spot": "spot", "reserved": "reserved",
                    "capacity_block": "reserved"}  # fmt: skip
-_CONDITIONS = ("node.kubernetes.io/", "node.cloudprovider.kubernetes.io/")
-_MOST_OFFERS = 6
-"""Instance types of a NodePool that has no nodes: more are a menu, not a fleet."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,48 +39,32 @@ class NodeGroup:
     zone: str | None
     capacity_type: str | None
     """None: it is not said."""
-    labels: frozenset[tuple[str, str]]
-    """That all of its nodes have."""
-    taints: frozenset[tuple[str, str, str]]
-    """(key, value, effect) of those that keep pods away from all of its nodes."""
-    size: int
+    size: int = 0
     """Nodes that are there."""
 
-    def fits(self, selector: Mapping[str, frozenset[str]], tolerations: Iterable[Mapping[str, str]]) -> bool:
-        """Whether a pod may run here: every label that it wants has a wanted value (or is not known of these nodes),
-        and every taint is tolerated."""
-        own = dict(self.labels)
-        welcome = all(key not in own or own[key] in values for key, values in selector.items())
-        return welcome and all(any(_tolerates(each, taint) for each in tolerations) for taint in self.taints)
 
+def node_groups(objects: ClusterObjects, rules: PodRules) -> list[NodeGroup]:
+    """Groups of the nodes that a pod may run on, and of what NodePools without nodes would buy for it; largest first.
 
-def node_groups(objects: ClusterObjects) -> list[NodeGroup]:
-    """Groups of the nodes that are there, and of what NodePools without nodes would buy; largest first."""
-    members: dict[tuple[str, str, str | None, str | None], list[dict[str, Any]]] = {}
-    for node in objects.nodes:
-        labels = node["metadata"].get("labels", {})
-        if CONTROL_PLANE in labels or INSTANCE_TYPE not in labels:
-            continue
-        who = (_owner(labels), labels[INSTANCE_TYPE], labels.get(ZONE), capacity_type_of(labels))
-        members.setdefault(who, []).append(node)
-    groups = [
-        NodeGroup(
-            *who,
-            labels=frozenset.intersection(*(frozenset(each["metadata"]["labels"].items()) for each in of)),
-            taints=frozenset.intersection(*(_taints(each["spec"]) for each in of)),
-            size=len(of),
-        )
-        for who, of in members.items()
-    ]
-    owners = {group.owner for group in groups}
+    Each node is asked by its own labels and taints: those of one group need not be alike.
+    """
+    sizes = Counter(_group(node) for node in objects.nodes if _works(node) and rules.allow(node))
+    groups = [replace(each, size=size) for each, size in sizes.items()]
+    owners = {_labels(node).get(NODE_POOL) for node in objects.nodes if _works(node)}
     for node_pool in objects.node_pools:
         if node_pool["metadata"]["name"] not in owners:
-            groups += _offers(node_pool)
-    return sorted(groups, key=lambda group: (-group.size, group.owner, group.instance_type, group.zone or ""))
+            groups += _offers(node_pool, rules)
+    return sorted(
+        groups,
+        key=lambda group: (
+            -group.size, group.owner, group.instance_type, group.zone or "", group.capacity_type or ""
+        ),
+    )  # fmt: skip
 
 
-def _owner(labels: Mapping[str, str]) -> str:
-    return labels.get(NODE_POOL) or labels.get(EKS_NODE_GROUP) or ""
+def nameless(objects: ClusterObjects) -> int:
+    """Nodes for pods that do not say of which type they are: they make no group."""
+    return sum(CONTROL_PLANE not in _labels(node) and not _works(node) for node in objects.nodes)
 
 
 def capacity_type_of(labels: Mapping[str, str]) -> str | None:
@@ -84,40 +73,56 @@ def capacity_type_of(labels: Mapping[str, str]) -> str | None:
     return _CAPACITY_TYPES.get(said.lower())
 
 
-def _offers(node_pool: dict[str, Any]) -> list[NodeGroup]:
-    """A group for each instance type that a NodePool without nodes names."""
-    name = node_pool["metadata"]["name"]
-    template = node_pool["spec"]["template"]
-    wanted = {
-        each["key"]: each.get("values", [])
-        for each in template["spec"].get("requirements", [])
-        if each.get("operator") == "In"
-    }
-    capacity_types = [_CAPACITY_TYPES.get(each) for each in wanted.get(CAPACITY_TYPE, [])]
+def _works(node: Object) -> bool:
+    labels = _labels(node)
+    return CONTROL_PLANE not in labels and bool(labels.get(INSTANCE_TYPE))
+
+
+def _labels(node: Object) -> Mapping[str, str]:
+    labels: Mapping[str, str] = node["metadata"].get("labels", {})
+    return labels
+
+
+def _group(node: Object) -> NodeGroup:
+    labels = _labels(node)
+    owner = labels.get(NODE_POOL) or labels.get(EKS_NODE_GROUP) or ""
+    return NodeGroup(owner, labels[INSTANCE_TYPE], labels.get(ZONE), capacity_type_of(labels))
+
+
+def _offers(node_pool: Object, rules: PodRules) -> Iterator[NodeGroup]:
+    """A group for each instance type that a NodePool without nodes, or the pod, names.
+
+    The pod's rules narrow what the NodePool offers, as Karpenter does it. A label of which the NodePool says nothing is
+    left open: it may come with the instance type.
+    """
+    name, template = node_pool["metadata"]["name"], node_pool["spec"]["template"]
+    if not rules.tolerate(template["spec"]):
+        return
+    own = (
+        *equalities({**template.get("metadata", {}).get("labels", {}), NODE_POOL: name}),
+        *expressions(template["spec"].get("requirements", [])),
+    )
+    # What it lists comes first, so that its other rules narrow that.
+    own = tuple(sorted(own, key=lambda each: each.operator != "In"))
+    narrowed = (_narrowed({}, (*own, *alternative)) for alternative in rules.alternatives)
+    offer = next((each for each in narrowed if each is not None), None)
+    if offer is None:
+        return
+    capacity_types = {_CAPACITY_TYPES.get(each) for each in offer.get(CAPACITY_TYPE, ())}
     # Karpenter takes a reservation first, then spot, then on-demand.
     chosen = next((each for each in ("reserved", "spot", "on-demand") if each in capacity_types), None)
-    zones = wanted.get(ZONE, [])
-    labels = {**template.get("metadata", {}).get("labels", {}), NODE_POOL: name}
-    return [
-        NodeGroup(
-            name, instance_type, zones[0] if len(zones) == 1 else None, chosen,
-            frozenset({**labels, INSTANCE_TYPE: instance_type}.items()), _taints(template["spec"]), 0,
-        )
-        for instance_type in wanted.get(INSTANCE_TYPE, [])[:_MOST_OFFERS]
-    ]  # fmt: skip
+    zones = offer.get(ZONE, frozenset())
+    zone = next(iter(zones)) if len(zones) == 1 else None
+    for instance_type in sorted(offer.get(INSTANCE_TYPE, ())):
+        yield NodeGroup(name, instance_type, zone, chosen)
 
 
-def _taints(spec: Mapping[str, Any]) -> frozenset[tuple[str, str, str]]:
-    """Taints that somebody chose. Those of a node's condition (not ready, under pressure, new) come and go."""
-    return frozenset(
-        (each["key"], each.get("value", ""), each["effect"])
-        for each in spec.get("taints", [])
-        if each["effect"] in ("NoSchedule", "NoExecute") and not each["key"].startswith(_CONDITIONS)
-    )
-
-
-def _tolerates(toleration: Mapping[str, str], taint: tuple[str, str, str]) -> bool:
-    key, value, effect = taint
-    if toleration.get("effect", effect) != effect or toleration.get("key", key) != key:
-        return False
-    return toleration.get("operator") == "Exists" or toleration.get("value", "") == value
+def _narrowed(offer: Offer, requirements: Iterable[Requirement]) -> Offer | None:
+    """What an offer leaves of its values under further rules; None where nothing is left of a label."""
+    left = dict(offer)
+    for each in requirements:
+        if each.key in left:
+            left[each.key] = frozenset(value for value in left[each.key] if each.holds(value))
+        elif each.operator == "In":
+            left[each.key] = each.values
+    return left if all(left.values()) else None

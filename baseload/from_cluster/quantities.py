@@ -11,7 +11,7 @@ _SUFFIXES = {
     "E": Decimal(10**18), "Ki": Decimal(2**10), "Mi": Decimal(2**20), "Gi": Decimal(2**30), "Ti": Decimal(2**40),
     "Pi": Decimal(2**50), "Ei": Decimal(2**60),
 }  # fmt: skip
-_QUANTITY = re.compile(r"([+-]?[0-9.]+(?:[eE][+-]?[0-9]+)?)([A-Za-z]*)")
+_QUANTITY = re.compile(r"([+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?)([A-Za-z]*)")
 
 
 def quantity(value: str | int | float) -> float:
@@ -23,9 +23,9 @@ def quantity(value: str | int | float) -> float:
 
 
 def gibibytes(size: float) -> str:
-    """A size as the scenario language writes it: 6Gi, 512Mi."""
+    """A size as the scenario language writes it: 6Gi, 512Mi, 100B."""
     for suffix in ("Gi", "Mi", "Ki"):
         count = size / float(_SUFFIXES[suffix])
         if count >= 1 and count.is_integer():
             return f"{count:.0f}{suffix}"
-    return f"{size / float(_SUFFIXES['Mi']):.0f}Mi" if size >= float(_SUFFIXES["Mi"]) else f"{size:.0f}"
+    return f"{size / float(_SUFFIXES['Mi']):.0f}Mi" if size >= float(_SUFFIXES["Mi"]) else f"{size:.0f}B"

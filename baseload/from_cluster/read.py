@@ -86,15 +86,18 @@ def connect(context: str | None) -> tuple[ApiClient, str]:
 
     Raises EnvironmentProblem where there is none.
     """
+    import yaml
     from kubernetes import config
 
     file = os.environ.get("KUBECONFIG") or None
     try:
-        _, current = config.list_kube_config_contexts(file)  # type: ignore[no-untyped-call]  # it has no types
+        if context is None:  # asked for only then: a kubeconfig need not have a current context
+            _, current = config.list_kube_config_contexts(file)  # type: ignore[no-untyped-call]  # it has no types
+            context = str(current["name"])
         client: ApiClient = config.new_client_from_config(file, context)  # type: ignore[no-untyped-call]  # nor has this
-    except (config.ConfigException, OSError) as error:
+    except (config.ConfigException, OSError, yaml.YAMLError) as error:
         raise EnvironmentProblem(f"no cluster to read: {error}") from None
-    return client, context or str(current["name"])
+    return client, context
 
 
 class RefusedError(Exception):

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from baseload.from_cluster.selectors import chooses
+from baseload.from_cluster.words import one_line
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -88,16 +91,17 @@ def _scaled_object(each: Object) -> str:
 def _trigger(trigger: Object) -> str:
     """Its type and threshold. Addresses and authentication are nobody's business here."""
     shown = ("metricName", "query", "threshold", "value", "timezone", "start", "end", "desiredReplicas")
-    told = [f"{key} {trigger['metadata'][key]}" for key in shown if key in trigger.get("metadata", {})]
+    given = trigger.get("metadata", {})
+    told = [f"{key} {one_line(str(given[key]))}" for key in shown if key in given]
     return f"{trigger['type']} ({', '.join(told)})" if told else str(trigger["type"])
 
 
 def _disruption_budgets(deployment: Object, objects: ClusterObjects) -> Iterator[str]:
     labels = deployment["spec"]["template"]["metadata"].get("labels", {})
     for budget in objects.disruption_budgets:
-        selector = budget["spec"].get("selector", {}).get("matchLabels", {})
+        selector = budget["spec"].get("selector")
         same = budget["metadata"].get("namespace", "default") == _whole(deployment)[0]
-        if same and selector and selector.items() <= labels.items():
+        if same and selector is not None and chooses(selector, labels):
             rule = next((key for key in ("minAvailable", "maxUnavailable") if key in budget["spec"]), None)
             if rule is not None:
                 yield f"PodDisruptionBudget {budget['metadata']['name']}: {rule} {budget['spec'][rule]}"

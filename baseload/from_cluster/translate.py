@@ -8,19 +8,24 @@ of nodes that its node selector and its required node affinity allow.
 from __future__ import annotations
 
 import math
-import re
+from collections import Counter
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from baseload.from_cluster.draft import Draft, DraftPool, DraftService
-from baseload.from_cluster.nodes import NodeGroup, node_groups
+from baseload.from_cluster.draft import REGION, Draft, DraftPool, DraftService
+from baseload.from_cluster.nodes import INSTANCE_TYPE, NodeGroup, nameless, node_groups
 from baseload.from_cluster.quantities import gibibytes, quantity
 from baseload.from_cluster.scaling import scaling_notes
+from baseload.from_cluster.selectors import pod_rules
+from baseload.from_cluster.words import Names, as_name, one_line
 from scenarios.catalogue import load_catalogue
+from scenarios.schema.fleet import MAX_POOL_SIZE, MAX_REPLICAS_PER_INSTANCE
+from scenarios.units import MAX_BYTES
+from simulator.money.prices import PURCHASE_OPTION
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from baseload.from_cluster.read import ClusterObjects
+    from baseload.from_cluster.selectors import PodRules
     from scenarios.catalogue import InstanceType
 
     Object = dict[str, Any]
@@ -28,13 +33,12 @@ if TYPE_CHECKING:
 ACCELERATORS = ("nvidia.com/gpu", "aws.amazon.com/neuroncore", "aws.amazon.com/neuron", "amd.com/gpu")
 MODEL_SERVER = ("app.kubernetes.io/name", "model-server")
 UNKNOWN_TYPE = "unknown"
-_NAME = re.compile(r"[^a-z0-9.-]+")
-_MOST_NAME = 63
+_MOST_EMPTY = 12
+"""Pools of a service that stay empty: more are a menu, not a fleet."""
 
 
 def draft_of(objects: ClusterObjects, context: str) -> Draft:
     """Translate what was read from a cluster; `context` says which one it was."""
-    groups = node_groups(objects)
     serving = [each for each in objects.deployments if _serves(each, objects)]
     chosen = serving or list(objects.deployments)
     left_out = [
@@ -42,10 +46,20 @@ def draft_of(objects: ClusterObjects, context: str) -> Draft:
         for each in objects.deployments
         if each not in chosen
     ]
-    names = _unique([_name(each) for each in chosen], [_namespace(each) for each in chosen])
-    services = tuple(_service(each, name, groups, objects) for each, name in zip(chosen, names, strict=True))
-    unread = [f"not read: {each}" for each in objects.unread]
-    return Draft(_plain(context) or "cluster", context, services, (*left_out, *unread))
+    names = Counter(_name(each) for each in chosen)
+    service_names, pool_names = Names(), Names()
+    groups: dict[PodRules, list[NodeGroup]] = {}
+    services = []
+    for each in chosen:
+        name = service_names.give(_namespace(each) if names[_name(each)] > 1 else None, _name(each))
+        rules = pod_rules(each["spec"]["template"]["spec"])
+        if rules not in groups:  # many Deployments share theirs, and clusters have many nodes
+            groups[rules] = node_groups(objects, rules)
+        services.append(_service(each, name, pool_names, rules, groups[rules], objects))
+    if count := nameless(objects):
+        left_out.append(f"{count} nodes without the label {INSTANCE_TYPE}")
+    left_out += [f"not read: {each}" for each in objects.unread]
+    return Draft(as_name(context) or "cluster", context, tuple(services), tuple(map(one_line, left_out)))
 
 
 def _serves(deployment: Object, objects: ClusterObjects) -> bool:
@@ -57,23 +71,33 @@ def _serves(deployment: Object, objects: ClusterObjects) -> bool:
     )
 
 
-def _service(deployment: Object, name: str, groups: list[NodeGroup], objects: ClusterObjects) -> DraftService:
+def _service(
+    deployment: Object,
+    name: str,
+    pool_names: Names,
+    rules: PodRules,
+    groups: list[NodeGroup],
+    objects: ClusterObjects,
+) -> DraftService:
     replicas = deployment["spec"].get("replicas", 1)
-    selector = _selector(deployment["spec"]["template"]["spec"])
-    pod = deployment["spec"]["template"]["spec"]
-    fitting = _able(
-        deployment, [group for group in groups if group.fits(selector, pod.get("tolerations", []))]
-    )
+    fitting = _able(deployment, groups)
     shape = load_catalogue().instance_types_by_name.get(fitting[0].instance_type) if fitting else None
     per_instance, questions = _replicas_per_instance(deployment, shape)
+    instances = math.ceil(replicas / per_instance)
+    if instances > MAX_POOL_SIZE:
+        questions.append(
+            f"{instances} instances for its replicas are more than the {MAX_POOL_SIZE} of a pool"
+        )
+        instances = MAX_POOL_SIZE
     memory = _request(deployment, "memory", "limits") or _request(deployment, "memory")
     return DraftService(
         name=name,
         namespace=_namespace(deployment),
-        pools=_pools(name, fitting, math.ceil(replicas / per_instance), selector),
+        deployment=_name(deployment),
+        pools=_pools(name, pool_names, fitting, instances, rules),
         replicas=replicas,
         replicas_per_instance=per_instance,
-        memory=gibibytes(memory) if memory else None,
+        memory=gibibytes(memory) if 0 < memory <= MAX_BYTES else None,
         load_s=_initial_delay_s(deployment),
         notes=tuple(scaling_notes(deployment, objects)),
         questions=tuple(questions),
@@ -94,41 +118,53 @@ def _able(deployment: Object, groups: list[NodeGroup]) -> list[NodeGroup]:
 
 
 def _pools(
-    service: str, groups: list[NodeGroup], instances: int, selector: Mapping[str, frozenset[str]]
+    service: str, names: Names, groups: list[NodeGroup], instances: int, rules: PodRules
 ) -> tuple[DraftPool, ...]:
-    """A pool for each group that a service may run on; the first one has all of its instances, as far as there are
-    nodes."""
+    """A pool for each group that a service may run on; the first ones have its instances, as far as there are nodes."""
     if not groups:
-        wanted = ", ".join(f"{key} in {'|'.join(sorted(values))}" for key, values in selector.items())
-        question = f"no nodes were seen that it may run on{f' ({wanted})' if wanted else ''}"
-        return (
-            DraftPool(f"{service}-nodes", UNKNOWN_TYPE, "on-demand", None, instances, False, (question,)),
-        )
+        wanted = f" ({rules})" if str(rules) else ""
+        question = f"no nodes were seen that it may run on{wanted}"
+        name = names.give(service, "nodes")
+        return (DraftPool(name, UNKNOWN_TYPE, "on-demand", None, instances, False, False, (question,)),)
     pools = []
-    left = instances
+    left, empty = instances, 0
     for place, group in enumerate(groups):
         size = left if place == len(groups) - 1 or not group.size else min(left, group.size)
         left -= size
-        questions = [] if group.capacity_type else ["how it is bought: no label says it"]
-        if not group.size:
-            questions.append(f"NodePool {group.owner} has no such node now")
-        name = _plain(
-            "-".join(
-                filter(None, (service, group.owner, group.instance_type, group.zone, group.capacity_type))
+        empty += not size
+        if size or empty <= _MOST_EMPTY:
+            pools.append(
+                _pool(
+                    names.give(service, group.owner, group.instance_type, group.zone, group.capacity_type),
+                    group,
+                    size,
+                )
             )
-        )
-        pools.append(
-            DraftPool(
-                name,
-                group.instance_type,
-                group.capacity_type or "on-demand",
-                group.zone,
-                size,
-                group.instance_type in load_catalogue().instance_types_by_name,
-                tuple(questions),
-            )
-        )
+    if len(pools) < len(groups):
+        more = f"{len(groups) - len(pools)} more groups of nodes that it may run on are left out: they would be empty"
+        pools[-1] = replace(pools[-1], questions=(*pools[-1].questions, more))
     return tuple(pools)
+
+
+def _pool(name: str, group: NodeGroup, size: int) -> DraftPool:
+    catalogue = load_catalogue()
+    instance_type = one_line(
+        group.instance_type
+    )  # as the file has it: two that are alike there have one price
+    capacity_type = group.capacity_type or "on-demand"
+    questions = [] if group.capacity_type else ["how it is bought: no label says it"]
+    if not group.size:
+        questions.append(f"NodePool {group.owner} has no such node now")
+    return DraftPool(
+        name,
+        instance_type,
+        capacity_type,
+        group.zone,
+        size,
+        instance_type in catalogue.instance_types_by_name,
+        (REGION, instance_type, PURCHASE_OPTION[capacity_type]) in catalogue.prices_by_key,
+        tuple(questions),
+    )
 
 
 def _replicas_per_instance(deployment: Object, shape: InstanceType | None) -> tuple[int, list[str]]:
@@ -140,42 +176,31 @@ def _replicas_per_instance(deployment: Object, shape: InstanceType | None) -> tu
         "CPUs": (_request(deployment, "cpu"), shape.vcpu),
         "memory": (_request(deployment, "memory"), shape.memory_gib * 2**30),
     }
-    fits = {what: int(has / wanted) for what, (wanted, has) in requests.items() if wanted}
+    fits = {what: math.floor(has / wanted) for what, (wanted, has) in requests.items() if wanted > 0}
     if not fits:
         return 1, ["replicas_per_instance: it requests nothing"]
     tightest = min(fits, key=lambda what: fits[what])
-    if fits[tightest] < 1:
+    count = fits[tightest]
+    if count < 1:
         return 1, [f"replicas_per_instance: its {tightest} do not fit on {shape.name}"]
-    if fits[tightest] > 1 and tightest != "accelerators":
-        return fits[tightest], [f"replicas_per_instance: as many as fit by {tightest}, beside nothing else"]
-    return fits[tightest], []
-
-
-def _selector(pod: Object) -> dict[str, frozenset[str]]:
-    """Labels that a node must have, with the values that are allowed, from node selector and required affinity (its
-    first term: further ones are alternatives)."""
-    wanted = {key: frozenset([value]) for key, value in pod.get("nodeSelector", {}).items()}
-    required = (
-        pod.get("affinity", {})
-        .get("nodeAffinity", {})
-        .get("requiredDuringSchedulingIgnoredDuringExecution", {})
-    )
-    for term in required.get("nodeSelectorTerms", [])[:1]:
-        for rule in term.get("matchExpressions", []):
-            if rule["operator"] == "In":
-                values = frozenset(rule["values"])
-                wanted[rule["key"]] = wanted.get(rule["key"], values) & values
-    return wanted
+    if count > MAX_REPLICAS_PER_INSTANCE:
+        most = f"the language takes at most {MAX_REPLICAS_PER_INSTANCE}"
+        return MAX_REPLICAS_PER_INSTANCE, [
+            f"replicas_per_instance: {count} fit by {tightest}, and {most}: there are more instances here"
+        ]
+    if count > 1 and tightest != "accelerators":
+        return count, [f"replicas_per_instance: as many as fit by {tightest}, beside nothing else"]
+    return count, []
 
 
 def _request(deployment: Object, resource: str, part: str = "requests") -> float:
-    """What a replica's containers request of a resource, all together. An accelerator's limit is its request."""
+    """What a replica's containers request of a resource, all together. A limit is the request where none is given."""
     containers = deployment["spec"]["template"]["spec"]["containers"]
     total = 0.0
     for container in containers:
         resources = container.get("resources", {})
         given = resources.get(part, {}).get(resource)
-        if given is None and resource in ACCELERATORS:
+        if given is None:
             given = resources.get("limits", {}).get(resource)
         total += quantity(given) if given is not None else 0.0
     return total
@@ -198,16 +223,3 @@ def _name(each: Object) -> str:
 
 def _namespace(each: Object) -> str:
     return str(each["metadata"].get("namespace", "default"))
-
-
-def _plain(text: str) -> str:
-    """A name as the scenario language has them."""
-    return _NAME.sub("-", text.lower())[:_MOST_NAME].strip("-.")
-
-
-def _unique(names: list[str], namespaces: list[str]) -> list[str]:
-    """Names as they are, with the namespace before those that occur twice."""
-    return [
-        _plain(name if names.count(name) == 1 else f"{namespace}-{name}")
-        for name, namespace in zip(names, namespaces, strict=True)
-    ]

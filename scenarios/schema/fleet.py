@@ -9,6 +9,11 @@ from pydantic import Field, model_validator
 from scenarios.schema.base import Delay, DurationDistribution, Name, Named, PositiveInt, Section
 from scenarios.units import Bytes, Duration, Fraction, PositiveDuration, Ratio, nanoseconds
 
+MAX_REPLICAS_PER_INSTANCE = 64
+"""A bound against slips of the pen; the engines have none."""
+MAX_POOL_SIZE = 100_000
+"""Most instances of a pool."""
+
 
 class Noise(Section):
     """Spread of the service time around its mean: a factor with mean 1. At most one key."""
@@ -114,7 +119,7 @@ class ScheduleStep(Section):
 
     at: Duration
     """From the start of the run, or of each period."""
-    size: int = Field(ge=0, le=100_000)
+    size: int = Field(ge=0, le=MAX_POOL_SIZE)
     """Instances wanted from then on."""
 
 
@@ -157,7 +162,7 @@ class Pool(Named):
     capacity_type: Literal["on-demand", "spot", "reserved"] = "on-demand"
     """`reserved` is a capacity reservation, paid at the on-demand rate. Commitments are a ledger of their
     own."""
-    size: int = Field(default=0, ge=0, le=100_000)
+    size: int = Field(default=0, ge=0, le=MAX_POOL_SIZE)
     """Instances at the start, all of them ready."""
     schedule: Schedule | None = None
     """Changes of the size; a step at 0s replaces `size`."""
@@ -225,7 +230,7 @@ class Service(Named):
     """The model."""
     pools: list[Name] = Field(min_length=1)
     """Where its replicas run; with a shared queue, the order in which free replicas are taken."""
-    replicas_per_instance: int | None = Field(default=None, ge=1, le=64)
+    replicas_per_instance: int | None = Field(default=None, ge=1, le=MAX_REPLICAS_PER_INSTANCE)
     """None: accelerators of the instance / accelerator_share, at least 1."""
     instances_per_replica: int = Field(default=1, ge=1, le=64)
     """Batches a replica runs side by side (Triton's instance_group count)."""

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from scenarios.catalogue import Catalogue
     from scenarios.schema import Pool, Scenario
 
-_OPTION = {
+PURCHASE_OPTION = {
     "on-demand": PurchaseOption.ON_DEMAND,
     "reserved": PurchaseOption.ON_DEMAND,
     "spot": PurchaseOption.SPOT_REFERENCE,
@@ -44,7 +44,9 @@ def list_prices(scenario: Scenario, catalogue: Catalogue) -> PriceOf:
             if price is not None:
                 return UnitPrice(price.quantize(NANO, rounding=ROUND_HALF_EVEN), SCENARIO, "")
         try:
-            found = catalogue.require_price(pool.instance_type, scenario.region, _OPTION[pool.capacity_type])
+            found = catalogue.require_price(
+                pool.instance_type, scenario.region, PURCHASE_OPTION[pool.capacity_type]
+            )
         except InvalidInput as error:
             raise InvalidInput(f"pools[{pool.name}]: {error}") from None
         return UnitPrice(

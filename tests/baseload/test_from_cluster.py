@@ -81,7 +81,7 @@ def test_names_that_occur_in_two_namespaces_have_the_namespace_before_them():
     [
         ({"nodeSelector": {"karpenter.sh/nodepool": "second"}}, {"g5.2xlarge"}),
         ({"nodeSelector": {"node.kubernetes.io/instance-type": "g5.xlarge"}}, {"g5.xlarge"}),
-        ({"nodeSelector": {"disk": "ssd"}}, {"g5.xlarge", "g5.2xlarge"}),  # no node says what disk it has
+        ({"nodeSelector": {"disk": "ssd"}}, {"unknown"}),  # no node has the label, whatever its disk is
         (
             {"affinity": {"nodeAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": {"nodeSelectorTerms": [
                 {"matchExpressions": [{"key": "node.kubernetes.io/instance-type", "operator": "In",
@@ -141,6 +141,13 @@ def test_replicas_share_an_instance_as_far_as_their_requests_fit():
     assert too_large.questions == ("replicas_per_instance: its accelerators do not fit on g5.xlarge",)
 
 
+def test_a_limit_is_the_request_where_none_is_given():
+    service = only_service(
+        deployment(resources={"limits": {"cpu": "1500m"}}), nodes=(node("a", "m5.xlarge"),)
+    )
+    assert service.replicas_per_instance == 2
+
+
 def test_a_node_pool_without_nodes_is_an_empty_pool():
     service = only_service(
         deployment(replicas=1, **on_gpu()),
@@ -164,6 +171,18 @@ def test_nodes_that_say_little_are_asked_about():
     assert service.questions == ("replicas_per_instance: the instance type is not in the catalogue",)
     (nowhere,) = only_service(deployment(pod={"nodeSelector": {"disk": "ssd"}}, **on_gpu())).pools
     assert nowhere.questions == ("no nodes were seen that it may run on (disk in ssd)",)
+
+
+def test_a_price_that_the_catalogue_lacks_is_asked_for():
+    nodes = (node("a", "c7i.xlarge", capacity_type="spot"), node("b", "c7i.xlarge", capacity_type="reserved"))
+    found = draft(deployment(), nodes=nodes)
+    assert {pool.capacity_type: (pool.known_type, pool.priced) for pool in found.services[0].pools} == {
+        "spot": (True, False),
+        "reserved": (True, True),
+    }
+    assert yaml.safe_load(scenario_text(found))["prices"] == [
+        {"instance_type": "c7i.xlarge", "capacity_type": "spot", "price": "$1/h"}
+    ]
 
 
 def test_eks_node_groups_are_understood_too():
@@ -265,13 +284,13 @@ def test_quantities(text, value):
 
 
 @pytest.mark.parametrize(
-    ("size", "text"), [(6 * 2**30, "6Gi"), (512 * 2**20, "512Mi"), (1e9, "954Mi"), (100, "100")]
+    ("size", "text"), [(6 * 2**30, "6Gi"), (512 * 2**20, "512Mi"), (1e9, "954Mi"), (100, "100B"), (0.1, "0B")]
 )
 def test_sizes(size, text):
     assert gibibytes(size) == text
 
 
-@pytest.mark.parametrize("text", ["", "Gi", "1 Gi", "1Zi", "x"])
+@pytest.mark.parametrize("text", ["", "Gi", "1 Gi", "1Zi", "x", ".", "1.2.3"])
 def test_what_is_no_quantity(text):
     with pytest.raises(ValueError, match="is no quantity"):
         quantity(text)

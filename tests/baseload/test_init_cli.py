@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import re
 
 import pytest
 import yaml
 from click.testing import CliRunner
 
 from baseload.cli import cli
+from baseload.from_cluster import write
 from scenarios.errors import EnvironmentProblem, ExitStatus
 from scenarios.load import load_scenario
 from tests.baseload.cluster_objects import deployment, node, on_gpu
@@ -20,13 +22,13 @@ LISTS = {
 }
 
 
-def kubeconfig(folder, url):
+def kubeconfig(folder, url, **more):
     (folder / "config").write_text(yaml.safe_dump({
-        "apiVersion": "v1", "kind": "Config", "current-context": "here",
+        "apiVersion": "v1", "kind": "Config",
         "clusters": [{"name": "here", "cluster": {"server": url}}],
         "contexts": [{"name": "here", "context": {"cluster": "here", "user": "me"}}],
         "users": [{"name": "me", "user": {}}],
-    }))  # fmt: skip
+    } | (more or {"current-context": "here"})))  # fmt: skip
     return {"KUBECONFIG": str(folder / "config")}
 
 
@@ -105,6 +107,48 @@ def test_a_cluster_that_is_not_there_is_told(tmp_path):
         init(tmp_path, url)
     with pytest.raises(EnvironmentProblem, match="no cluster to read: "):
         init(tmp_path, url, "--context", "elsewhere")
+
+
+def test_a_cluster_of_too_many_services_is_no_scenario(tmp_path):
+    many = {"/apis/apps/v1/deployments": [deployment(f"ranker-{number}") for number in range(3500)]}
+    told = "3500 services are too many for one scenario file"
+    with Server(get=answering(many)) as server, pytest.raises(EnvironmentProblem, match=told):
+        init(tmp_path, server.url)
+    assert [each.name for each in tmp_path.iterdir()] == ["config"]
+
+
+def test_a_draft_that_is_no_scenario_is_a_defect_and_not_kept(tmp_path, monkeypatch):
+    monkeypatch.setattr(write, "scenario_text", lambda draft: f"apiVersion: {draft.context}")
+    arguments = ["init", "--from-cluster", "-o", str(tmp_path / "fleet.yaml")]
+    with Server(get=answering(LISTS)) as server:
+        environment = kubeconfig(tmp_path, server.url)
+        result = CliRunner(env=environment).invoke(cli, arguments)
+    assert result.exit_code == ExitStatus.INTERNAL
+    assert isinstance(result.exception, write.InvalidDraftError)
+    assert re.search(
+        r"defect of Baseload.* apiVersion: got \"here\": expected baseload/v1", str(result.exception), re.S
+    )
+    assert [each.name for each in tmp_path.iterdir()] == ["config"]
+
+
+@pytest.mark.parametrize("current", [{"preferences": {}}, {"current-context": "gone"}])
+def test_with_a_context_no_current_one_is_needed(tmp_path, current):
+    arguments = ["init", "--from-cluster", "-o", str(tmp_path / "fleet.yaml")]
+    with Server(get=answering(LISTS)) as server:
+        runner = CliRunner(env=kubeconfig(tmp_path, server.url, **current))
+        result = runner.invoke(cli, [*arguments, "--context", "here"], catch_exceptions=False)
+        assert result.exit_code == ExitStatus.OK
+        with pytest.raises(EnvironmentProblem, match=r"no cluster to read: .*context"):
+            runner.invoke(cli, [*arguments, "--force"], catch_exceptions=False)
+
+
+def test_a_kubeconfig_that_is_none_is_told(tmp_path):
+    (tmp_path / "config").write_text("apiVersion: [")
+    runner = CliRunner(env={"KUBECONFIG": str(tmp_path / "config")})
+    with pytest.raises(EnvironmentProblem, match="no cluster to read: "):
+        runner.invoke(
+            cli, ["init", "--from-cluster", "-o", str(tmp_path / "fleet.yaml")], catch_exceptions=False
+        )
 
 
 def test_it_must_be_said_what_to_read(tmp_path):

@@ -47,9 +47,18 @@ PLURALS = {
     "Deployment": "deployments", "HorizontalPodAutoscaler": "horizontalpodautoscalers", "Node": "nodes",
     "ScaledObject": "scaledobjects", "PodDisruptionBudget": "poddisruptionbudgets", "NodePool": "nodepools",
 }  # fmt: skip
+OTHER_ZONES = {"key": "topology.kubernetes.io/zone", "operator": "NotIn", "values": ["us-east-1a"]}
+NOT_IN_A = {
+    "requiredDuringSchedulingIgnoredDuringExecution": {
+        "nodeSelectorTerms": [{"matchExpressions": [OTHER_ZONES]}]
+    }
+}
+QUERY = "sum(\n  rate(x[1m])\n)\nregion: eu-west-1\n"
+KEDA = {"type": "prometheus", "metadata": {"query": QUERY, "threshold": "8"}}
 OBJECTS = [
+    deployment("007", pod={"affinity": {"nodeAffinity": NOT_IN_A}}, **on_gpu()),
     deployment(**on_gpu()), deployment("web"), deployment(namespace="search", **on_gpu()),
-    autoscaler("web"), scaled_object(), disruption_budget(),
+    autoscaler("web"), scaled_object(triggers=[KEDA]), disruption_budget(),
     node_pool("burst", "g5.2xlarge"), node("a"), node("b", zone="us-east-1b"), node("c", "m5.xlarge", pool="cpu"),
 ]  # fmt: skip
 
@@ -224,13 +233,17 @@ def test_a_user_who_may_only_list_gets_a_valid_scenario(api_server, tmp_path, mo
     result = init(api_server, "reader", tmp_path / "fleet.yaml")
     assert result.exit_code == ExitStatus.OK, result.output
     scenario = load_scenario(tmp_path / "fleet.yaml").scenario
-    assert [service.name for service in scenario.services] == ["search-ranker", "shop-ranker", "web"]
+    assert [service.name for service in scenario.services] == ["search-ranker", "007", "shop-ranker", "web"]
     shop = {
         (pool.instance_type, pool.zone): pool.size for pool in scenario.pools if pool.name.startswith("shop")
     }
     assert shop == {("g5.xlarge", "us-east-1a"): 1, ("g5.xlarge", "us-east-1b"): 1, ("g5.2xlarge", None): 1}
+    seven = [pool.zone for pool in scenario.pools if pool.name.startswith("007")]
+    assert seven == ["us-east-1b", None]  # None: what the NodePool without nodes would buy
     text = (tmp_path / "fleet.yaml").read_text()
-    assert "ScaledObject ranker-keda: 1 to 40 replicas by prometheus" in text
+    assert scenario.region == "us-east-1"
+    query = "sum( rate(x[1m]) ) region: eu-west-1"
+    assert f"ScaledObject ranker-keda: 1 to 40 replicas by prometheus (query {query}, threshold 8)" in text
     assert "HorizontalPodAutoscaler web-hpa: 2 to 20 replicas by cpu at 70 %" in text
     assert "PodDisruptionBudget ranker-pdb: minAvailable 50%" in text
     assert api_server.asked_by("reader") == {("list", resource) for resource in READS.values()}
