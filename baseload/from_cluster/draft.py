@@ -4,9 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-REGION = "us-east-1"
-"""Where prices are taken from, until somebody says where the cluster is billed."""
-
 
 @dataclass(frozen=True, slots=True)
 class DraftPool:
@@ -49,6 +46,10 @@ class Draft:
 
     name: str
     context: str
+    region: str
+    """Whose prices hold."""
+    region_known: bool
+    """Whether the cluster's nodes said it; otherwise it is where most examples are."""
     services: tuple[DraftService, ...]
     left_out: tuple[str, ...] = field(default=())
     """Deployments that seem to serve no model, and kinds that could not be read."""

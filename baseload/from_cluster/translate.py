@@ -12,7 +12,7 @@ from collections import Counter
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from baseload.from_cluster.draft import REGION, Draft, DraftPool, DraftService
+from baseload.from_cluster.draft import Draft, DraftPool, DraftService
 from baseload.from_cluster.nodes import INSTANCE_TYPE, NodeGroup, nameless, node_groups
 from baseload.from_cluster.quantities import gibibytes, quantity
 from baseload.from_cluster.scaling import scaling_notes
@@ -33,6 +33,8 @@ if TYPE_CHECKING:
 ACCELERATORS = ("nvidia.com/gpu", "aws.amazon.com/neuroncore", "aws.amazon.com/neuron", "amd.com/gpu")
 MODEL_SERVER = ("app.kubernetes.io/name", "model-server")
 UNKNOWN_TYPE = "unknown"
+REGION = "topology.kubernetes.io/region"
+DEFAULT_REGION = "us-east-1"
 _MOST_EMPTY = 12
 """Pools of a service that stay empty: more are a menu, not a fleet."""
 
@@ -46,6 +48,8 @@ def draft_of(objects: ClusterObjects, context: str) -> Draft:
         for each in objects.deployments
         if each not in chosen
     ]
+    said = region_of(objects)
+    region = said or DEFAULT_REGION
     names = Counter(_name(each) for each in chosen)
     service_names, pool_names = Names(), Names()
     groups: dict[PodRules, list[NodeGroup]] = {}
@@ -55,11 +59,25 @@ def draft_of(objects: ClusterObjects, context: str) -> Draft:
         rules = pod_rules(each["spec"]["template"]["spec"])
         if rules not in groups:  # many Deployments share theirs, and clusters have many nodes
             groups[rules] = node_groups(objects, rules)
-        services.append(_service(each, name, pool_names, rules, groups[rules], objects))
+        services.append(_service(each, name, pool_names, rules, groups[rules], objects, region))
     if count := nameless(objects):
         left_out.append(f"{count} nodes without the label {INSTANCE_TYPE}")
     left_out += [f"not read: {each}" for each in objects.unread]
-    return Draft(as_name(context) or "cluster", context, tuple(services), tuple(map(one_line, left_out)))
+    return Draft(
+        as_name(context) or "cluster",
+        context,
+        region,
+        said is not None,
+        tuple(services),
+        tuple(map(one_line, left_out)),
+    )
+
+
+def region_of(objects: ClusterObjects) -> str | None:
+    """Where most nodes are; None where they do not say it, or the catalogue has no prices of it."""
+    said = Counter(node["metadata"].get("labels", {}).get(REGION) for node in objects.nodes)
+    known = [(count, region) for region, count in said.items() if region in load_catalogue().regions]
+    return max(known)[1] if known else None
 
 
 def _serves(deployment: Object, objects: ClusterObjects) -> bool:
@@ -78,6 +96,7 @@ def _service(
     rules: PodRules,
     groups: list[NodeGroup],
     objects: ClusterObjects,
+    region: str,
 ) -> DraftService:
     replicas = deployment["spec"].get("replicas", 1)
     fitting = _able(deployment, groups)
@@ -94,7 +113,7 @@ def _service(
         name=name,
         namespace=_namespace(deployment),
         deployment=_name(deployment),
-        pools=_pools(name, pool_names, fitting, instances, rules),
+        pools=_pools(name, pool_names, fitting, instances, rules, region),
         replicas=replicas,
         replicas_per_instance=per_instance,
         memory=gibibytes(memory) if 0 < memory <= MAX_BYTES else None,
@@ -118,7 +137,7 @@ def _able(deployment: Object, groups: list[NodeGroup]) -> list[NodeGroup]:
 
 
 def _pools(
-    service: str, names: Names, groups: list[NodeGroup], instances: int, rules: PodRules
+    service: str, names: Names, groups: list[NodeGroup], instances: int, rules: PodRules, region: str
 ) -> tuple[DraftPool, ...]:
     """A pool for each group that a service may run on; the first ones have its instances, as far as there are nodes."""
     if not groups:
@@ -138,6 +157,7 @@ def _pools(
                     names.give(service, group.owner, group.instance_type, group.zone, group.capacity_type),
                     group,
                     size,
+                    region,
                 )
             )
     if len(pools) < len(groups):
@@ -146,7 +166,7 @@ def _pools(
     return tuple(pools)
 
 
-def _pool(name: str, group: NodeGroup, size: int) -> DraftPool:
+def _pool(name: str, group: NodeGroup, size: int, region: str) -> DraftPool:
     catalogue = load_catalogue()
     instance_type = one_line(
         group.instance_type
@@ -162,7 +182,7 @@ def _pool(name: str, group: NodeGroup, size: int) -> DraftPool:
         group.zone,
         size,
         instance_type in catalogue.instance_types_by_name,
-        (REGION, instance_type, PURCHASE_OPTION[capacity_type]) in catalogue.prices_by_key,
+        (region, instance_type, PURCHASE_OPTION[capacity_type]) in catalogue.prices_by_key,
         tuple(questions),
     )
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from baseload.from_cluster.draft import REGION
 from baseload.from_cluster.words import one_line, quoted
 
 if TYPE_CHECKING:
@@ -47,7 +46,7 @@ def scenario_text(draft: Draft) -> str:
         if not pool.priced
     )
     template = environment.get_template("scenario.yaml.j2")
-    return template.render(draft=draft, region=REGION, unpriced=list(unpriced))
+    return template.render(draft=draft, unpriced=list(unpriced))
 
 
 def check_file(path: Path) -> None:

@@ -72,7 +72,14 @@ def disruption_budget(name="ranker", *, namespace="shop", **rule) -> Object:
 
 
 def node(
-    name, instance_type="g5.xlarge", *, zone="us-east-1a", capacity_type="on-demand", pool="gpu", taints=None
+    name,
+    instance_type="g5.xlarge",
+    *,
+    zone="us-east-1a",
+    capacity_type="on-demand",
+    pool="gpu",
+    taints=None,
+    region=None,
 ):
     labels = {
         "node.kubernetes.io/instance-type": instance_type,
@@ -80,6 +87,7 @@ def node(
         "kubernetes.io/hostname": name,
     }
     labels |= {"karpenter.sh/nodepool": pool} if pool else {}
+    labels |= {"topology.kubernetes.io/region": region} if region else {}
     labels |= {"karpenter.sh/capacity-type": capacity_type} if capacity_type else {}
     spec = {"taints": taints} if taints else {}
     return {"apiVersion": "v1", "kind": "Node", "metadata": {"name": name, "labels": labels}, "spec": spec}

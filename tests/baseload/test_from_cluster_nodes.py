@@ -169,3 +169,13 @@ def test_of_the_pools_that_stay_empty_few_are_kept():
     assert found.pools[-1].questions[-1] == (
         f"{len(offered) - 13} more groups of nodes that it may run on are left out: they would be empty"
     )
+
+
+def test_prices_are_those_of_the_region_that_most_nodes_name():
+    def drafted(*regions):
+        nodes = tuple(node(f"n{number}", region=region) for number, region in enumerate(regions))
+        draft = draft_of(ClusterObjects(deployments=(deployment(**on_gpu()),), nodes=nodes), "prod")
+        return draft.region, draft.region_known
+
+    assert drafted("us-west-2", "us-west-2", "us-east-1") == ("us-west-2", True)
+    assert drafted(None, "mars-1") == ("us-east-1", False)

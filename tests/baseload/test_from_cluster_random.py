@@ -173,7 +173,7 @@ def expected(draft):
     document = {
         "apiVersion": "baseload/v1",
         "metadata": {"name": draft.name, "description": one_line(f"The fleet of {draft.context} as it was found.")},
-        "region": "us-east-1",
+        "region": draft.region,
         "run": {"duration": "1h", "warmup": "5m"},
         "arrivals": [{"name": name, "rate": "1/s"} for name in names],
         "classes": [{"name": name, "arrivals": name, "route": name, "timeout": "1s"} for name in names],
