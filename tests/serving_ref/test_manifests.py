@@ -149,6 +149,8 @@ def test_each_platform_has_its_own(platform):
             "karpenter.sh/capacity-type": "on-demand",
         }
     else:
+        assert limits["nvidia.com/gpu"] == 1
+        assert tolerated == {"nvidia.com/gpu"}
         assert pod["containers"][0]["image"].startswith("nvcr.io/nvidia/tritonserver:")
         assert pod["initContainers"][0]["image"] == "registry/serving:7"
         config = next(
@@ -157,6 +159,7 @@ def test_each_platform_has_its_own(platform):
             if "config.pbtxt" in m["data"]
         )
         assert "max_batch_size: 16" in config
+        assert "KIND_GPU" in config
         query = by_kind(documents, "ScaledObject")["model-server-ranker-gpu"]["spec"]["triggers"][0][
             "metadata"
         ]["query"]
