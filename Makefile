@@ -73,7 +73,7 @@ constraints: ## pin the newest versions that fit pyproject.toml (in a venv of it
 readme: $(READY) ## write what the README's commands print into it
 	$(VENV)/bin/python scripts/console_blocks.py README.md
 
-test-system-packages: ## Chromium, Prometheus and Redis for the tests that use them (as root, with apt)
+test-system-packages: ## Chromium, Prometheus, Redis and Buildah for the tests that use them (as root, with apt)
 	@scripts/test-system-packages
 
 clean: ## remove what runs and builds left in the checkout

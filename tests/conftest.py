@@ -20,6 +20,7 @@ PROGRAMS = {
     "redis": ("redis-server",),
     "kubectl": ("kubectl",),
     "k6": ("go",),
+    "buildah": ("buildah",),
 }
 """Marker → the programs of which its tests need one."""
 

@@ -113,7 +113,7 @@ class Service:
                 continue
             if response.leave:
                 self.replicas.leaving(replica)
-            return self._judged(response, work.call)
+            return self._judged(response, work.call, work.deadline_ns)
 
     async def metadata(self) -> dict[str, Any] | None:
         """Return what a replica says of its model; None where none says anything."""
@@ -129,10 +129,16 @@ class Service:
                 return document
         return None
 
-    def _judged(self, response: Response, call: Call) -> Reply:
+    def _judged(self, response: Response, call: Call, deadline_ns: int) -> Reply:
         """Read a response, and tell the breaker."""
         status = response.status
         outcome = _MEANING.get(status, Outcome.INVALID if 400 <= status < 500 else Outcome.ERROR)
+        if (
+            outcome is Outcome.QUEUE_FULL
+            and self.settings.schedule_parameters
+            and time.monotonic_ns() >= deadline_ns
+        ):
+            outcome = Outcome.TIMEOUT
         call.note(ok=outcome in (Outcome.MODEL, Outcome.INVALID))
         self.results[outcome].inc()
         if outcome is Outcome.MODEL:
@@ -164,7 +170,8 @@ _TIMEOUT_MS, _PRIORITY, _DIFFICULTY = (
     name.encode() for name in (protocol.TIMEOUT_MS, protocol.PRIORITY, protocol.DIFFICULTY)
 )
 _MEANING = {200: Outcome.MODEL, 503: Outcome.QUEUE_FULL, 504: Outcome.TIMEOUT}
-"""Status of a model server → what it means here. Triton answers 503 when its queue is full, as ours does."""
+"""Status of a model server → what it means here. Triton answers 503 when its queue is full, as ours does, and also
+when it drops a request whose time is over: then the deadline that it was told has passed here too."""
 
 
 def _passed_on(outcome: Outcome, status: int) -> int:

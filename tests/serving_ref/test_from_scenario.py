@@ -13,9 +13,8 @@ from scenarios.schema.base import DurationDistribution
 from serving_ref.from_scenario import copy_files, stack_of
 from serving_ref.gateway.settings import Endpoints, GatewaySettings
 from serving_ref.model_server.model import Synthetic, load_model
-from serving_ref.model_server.settings import ModelServerSettings, OnnxModel
+from serving_ref.model_server.settings import ModelServerSettings
 from serving_ref.settings import load_settings, written
-from serving_ref.triton import config_pbtxt
 from tests.serving_ref.servers import infer_body, upstream
 from tests.simulator.small import document, load
 
@@ -122,44 +121,6 @@ def test_what_no_server_does_is_refused_in_words(section, changes, said):
     loaded = LoadedScenario(Scenario.model_validate(scenario), Path("small.yaml"), "", {}, scenario)
     with pytest.raises(Unsupported, match=said):
         stack_of(loaded, endpoints=somewhere)
-
-
-def test_triton_batches_by_the_same_numbers():
-    scenario = document()
-    scenario["services"][0] |= {
-        "batching": {"max_batch_size": 8, "max_queue_delay": "4ms", "preferred_batch_sizes": [8, 4],
-                     "max_queue_size": 100, "drop_expired": True},
-        "instances_per_replica": 2,
-    }  # fmt: skip
-    stack = stack_of(
-        load(scenario), endpoints=somewhere, onnx={"m": OnnxModel(package="magika")}, triton=True
-    )
-    assert all(service.schedule_parameters for service in stack.gateway.services)
-    assert config_pbtxt(stack.replica_sets[0].settings, gpu=True) == """\
-name: "m"
-backend: "onnxruntime"
-max_batch_size: 8
-dynamic_batching {
-  preferred_batch_size: [ 4, 8 ]
-  max_queue_delay_microseconds: 4000
-  priority_levels: 8
-  default_priority_level: 8
-  default_queue_policy {
-    timeout_action: REJECT
-    allow_timeout_override: true
-    max_queue_size: 100
-  }
-}
-instance_group [ { count: 2 kind: KIND_GPU } ]
-"""  # fmt: skip
-
-
-def test_triton_knows_no_bound_on_requests():
-    scenario = document()
-    scenario["services"][0]["batching"] = {"max_batch_size": 8, "max_batch_requests": 2}
-    stack = stack_of(load(scenario), endpoints=somewhere)
-    with pytest.raises(Unsupported, match="max_batch_requests"):
-        config_pbtxt(stack.replica_sets[0].settings, gpu=False)
 
 
 def test_lru_caches_ask_for_the_memory_of_their_entries():

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import json
 import time
 
 import pytest
 
-from serving_ref.gateway.service import Work, with_schedule
 from tests.serving_ref.servers import (
     Server,
     Traffic,
@@ -309,9 +307,3 @@ def test_who_waits_longer_than_the_founder_is_served(servers):
 def test_features_are_waited_for(servers, replica):
     gateway = servers.gateway([replica], **route(feature_fetch="200ms"))
     assert gateway.infer("main", BODY).latency_s >= 0.2
-
-
-def test_triton_is_told_deadline_and_priority_in_its_words():
-    request = json.loads(with_schedule(Work(BODY, priority=7, deadline_ns=5_000_000), now_ns=2_000_000))
-    assert request["parameters"] == {"priority": 1, "timeout": 3_000}
-    assert request["inputs"] == json.loads(BODY)["inputs"]

@@ -124,6 +124,8 @@ def test_each_platform_has_its_own(platform):
         assert limits["nvidia.com/gpu"] == 1
         assert tolerated == {"nvidia.com/gpu"}
     else:
+        assert limits["nvidia.com/gpu"] == 1
+        assert tolerated == {"nvidia.com/gpu"}
         assert pod["containers"][0]["image"].startswith("nvcr.io/nvidia/tritonserver:")
         assert pod["initContainers"][0]["image"] == "registry/serving:7"
         config = next(
@@ -132,6 +134,7 @@ def test_each_platform_has_its_own(platform):
             if "config.pbtxt" in m["data"]
         )
         assert "max_batch_size: 16" in config
+        assert "KIND_GPU" in config
         query = by_kind(documents, "ScaledObject")["model-server-ranker-gpu"]["spec"]["triggers"][0][
             "metadata"
         ]["query"]
