@@ -11,6 +11,9 @@ from tests.skips import SkipAccount
 
 ROOT = Path(__file__).parents[1]
 IN_CI = os.environ.get("CI", "").lower() not in {"", "0", "false"}
+os.environ["ORT_DISABLE_TELEMETRY"] = (
+    "1"  # for tests that load ONNX Runtime themselves; see test_telemetry.py
+)
 IMPOSSIBLE_IN_CI = ("needs a GPU",)
 """How the reason of a skip must begin that CI lets pass: its machines cannot run these tests."""
 

@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import importlib.util
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+
+# Since 1.29 the published builds send names and digests of models to their maker unless this is set when they load
+# (onnxruntime/core/platform/posix/telemetry_1ds.cc). Whose models run here is nobody else's business.
+os.environ["ORT_DISABLE_TELEMETRY"] = "1"
 import onnxruntime
 
 from scenarios.errors import EnvironmentProblem
