@@ -253,6 +253,9 @@ def test_what_cannot_be_sent_is_refused_before_anything_is_written(path, tmp_pat
         ("--cpu", "4095"),
         ("--max-lag", "soon"),
         ("--duration", "5x"),
+        ("--duration", "0s"),
+        ("--duration", "0"),
+        ("--duration", "-5s"),
     ],
 )
 def test_options_that_make_no_sense_are_refused(path, options):
