@@ -240,6 +240,10 @@ def test_what_cannot_be_sent_is_refused_before_anything_is_written(path, tmp_pat
         with pytest.raises(EnvironmentProblem, match=r"small\.yaml exists"):
             loadtest(path, server, "-o", path)
         assert server.inferred == []
+    with Server(get=lambda _: Answer(503, body=b"still starting")) as server:
+        with pytest.raises(EnvironmentProblem, match="got 503 still starting"):
+            loadtest(path, server, "-o", tmp_path / "measured")
+        assert [each.method for each in server.seen] == ["GET"]
     with pytest.raises(EnvironmentProblem, match="cannot be reached"):
         loadtest(path, server, "-o", tmp_path / "measured")
     assert sorted(each.name for each in tmp_path.iterdir()) == ["small.yaml", "users.yaml"]
