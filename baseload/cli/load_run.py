@@ -142,7 +142,8 @@ def make(
             sent = send(folder, load.schedule, load.settings, watch, on_progress)
         warmup_ns, end_ns = nanoseconds(load.loaded.scenario.run.warmup), load.settings.duration_ns
         cpu = watch.use(sent.start_ns + warmup_ns, sent.start_ns + end_ns)
-        common = _run(load, sent, cpu, services, nodes)
+        gaps = [gap for each in (watch, services, nodes) if each is not None for gap in each.gaps()]
+        common = _run(load, sent, cpu, services, nodes, gaps)
         if directory is None:
             return run_document(**common)
         write_requests(folder / REQUESTS, load.loaded.scenario, load.seed, load.schedule, sent.recorded)
@@ -153,7 +154,12 @@ def make(
 
 
 def _run(
-    load: Load, sent: Sent, cpu: CpuUse | None, services: ServiceWatch, nodes: FleetWatch | None
+    load: Load,
+    sent: Sent,
+    cpu: CpuUse | None,
+    services: ServiceWatch,
+    nodes: FleetWatch | None,
+    gaps: list[str],
 ) -> dict[str, Any]:
     """What `write_run` and `run_document` take."""
     scenario = load.loaded.scenario
@@ -181,6 +187,7 @@ def _run(
             "max_in_flight": load.settings.max_in_flight,
             "connections": sent.connections,
             "connection_waits": sent.waits,
+            "incomplete_because": gaps,
             **conduct(scenario, load.schedule, sent, cpu).document(load.limits),
         },
     }

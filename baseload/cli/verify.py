@@ -105,7 +105,7 @@ def command(
     found = agreement(prediction.document, run.document, _tolerances(changed))
     foresight = prediction.digest == run.document.get("load_test", {}).get("prediction")
     if as_json:
-        document = _document(found, prediction, foresight)
+        document = _document(found, prediction, run, foresight)
         click.echo(json.dumps(document, indent=1, ensure_ascii=False, allow_nan=False))
     else:
         _print(found, prediction, run, foresight)
@@ -136,11 +136,14 @@ def _tolerances(changed: tuple[tuple[str, float], ...]) -> dict[str, Tolerance]:
     return tolerances
 
 
-def _document(found: Agreement, prediction: Prediction, foresight: bool) -> dict[str, Any]:
+def _document(found: Agreement, prediction: Prediction, run: Run, foresight: bool) -> dict[str, Any]:
+    from baseload.report.wording import gaps
+
     return {
         "holds": found.holds,
         "prediction": {"digest": prediction.digest, "made_before_the_load": foresight},
         "invalid_because": list(found.objections),
+        "incomplete_because": gaps(run.document),
         "slos": {
             name: {"predicted_kept": predicted, "measured_kept": measured}
             for name, (predicted, measured) in found.slos.items()
@@ -160,6 +163,7 @@ def _print(found: Agreement, prediction: Prediction, run: Run, foresight: bool) 
     from rich.text import Text
 
     from baseload.cli.summary import result_console
+    from baseload.report.wording import gaps
 
     console = result_console(sys.stdout)
     when = "made before the load began" if foresight else "hindsight: not the one made before the load"
@@ -169,6 +173,8 @@ def _print(found: Agreement, prediction: Prediction, run: Run, foresight: bool) 
     console.print()
     for line in _reasons(found):
         console.print(Text.assemble(("✗", "bold red"), f" {line}"))
+    for gap in gaps(run.document):
+        console.print(Text.assemble(("!", "bold yellow"), f" the measurement is incomplete: {gap}"))
     compared = [each for each in found.findings if each.error is not None]
     words = f"{len(compared) - len(found.beyond)} of {len(compared)} figures within their tolerance"
     unknown = len(found.findings) - len(compared)

@@ -221,8 +221,11 @@ def _verdicts(documents: Sequence[Tree]) -> tuple[tuple[str, tuple[bool | None, 
 def _warnings(runs: Sequence[Run], names: Sequence[str]) -> Iterator[str]:
     first, base = runs[0].document, names[0]
     for run, name in zip(runs, names, strict=True):
-        for reason in run.document.get("load_test", {}).get("invalid_because", []):
+        load_test = run.document.get("load_test", {})
+        for reason in load_test.get("invalid_because", []):
             yield f"{name} does not count as a measurement: {reason}"
+        for reason in load_test.get("incomplete_because", []):
+            yield f"{name} is an incomplete measurement: {reason}"
     for run, name in zip(runs[1:], names[1:], strict=True):
         other = run.document
         if None not in (demand(first), demand(other)) and demand(first) != demand(other):
