@@ -21,7 +21,7 @@ from serving_ref.loadtest.launch import Sent, send
 from serving_ref.loadtest.measured import measured
 from serving_ref.loadtest.request_table import FILE as REQUESTS
 from serving_ref.loadtest.request_table import write_requests
-from serving_ref.loadtest.schedule import Schedule, SentClass, Settings
+from serving_ref.loadtest.schedule import SentClass, Settings
 from serving_ref.loadtest.service_metrics import ServiceWatch
 from serving_ref.loadtest.target import Target, model_inputs, probe
 from serving_ref.loadtest.validity import Limits, conduct
@@ -36,6 +36,7 @@ if TYPE_CHECKING:
 
     from baseload.cli.progress import Meter
     from baseload.from_cluster.fleet_watch import FleetWatch
+    from scenarios.demand import Demand
     from scenarios.load import LoadedScenario
     from scenarios.schema import RequestClass
     from serving_ref.loadtest.cpu import CpuUse
@@ -58,7 +59,7 @@ class Load:
     target: Target
     price_of: PriceOf
     prediction: Prediction
-    schedule: Schedule
+    schedule: Demand
     settings: Settings
     metrics: tuple[str, ...]
     """Addresses of the services' metrics."""
@@ -87,7 +88,7 @@ def prepare(
     be reached or refuses.
     """
     demand = draw(loaded, seed)
-    if not len(demand.number):
+    if not demand:
         raise InvalidInput("nothing is sent in this run: give a longer duration, or a higher rate")
     scenario = loaded.scenario
     inputs = {
@@ -119,7 +120,7 @@ def prepare(
         target=target,
         price_of=price_of,
         prediction=prediction,
-        schedule=Schedule(**vars(demand)),
+        schedule=demand,
         settings=settings,
         metrics=metrics,
         fleet_from=fleet_from,

@@ -17,7 +17,7 @@ from serving_ref.loadtest.recording import (
     write_recorded,
 )
 from serving_ref.loadtest.results import FIRST_FAILURE, LOST, MODEL, NO_REPLICA, OPEN, RESULTS, SHED, TIMEOUT
-from serving_ref.loadtest.schedule import Schedule, read_schedule, write_schedule
+from serving_ref.loadtest.schedule import read_schedule, write_schedule
 from simulator.demand import draw
 from simulator.results.histogram import lower_edges_ns
 from simulator.results.recorded import CLASS_COUNTERS, LATENCY_KINDS
@@ -54,7 +54,7 @@ def test_the_log_of_a_simulation_counts_to_its_own_record(engine):
     record = simulate(loaded, 3, engine=engine, on_logs=lambda _, each: logs.append(each))
     drawn = draw(loaded, 3)
     recorded, edges_ns = recorded_as(logs[0], drawn), (record.edges_ns, record.histogram_edges_ns)
-    found = measured(loaded.scenario, Schedule(**vars(drawn)), recorded, *edges_ns)
+    found = measured(loaded.scenario, drawn, recorded, *edges_ns)
     for name in ("class_counters", "slo_good", "slo_total", "unfinished", "unfinished_late"):
         assert np.array_equal(getattr(found, name), getattr(record, name)), name
     for name in record.histogram.__slots__:
