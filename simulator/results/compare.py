@@ -98,6 +98,8 @@ _SLO: tuple[tuple[str, str, Unit], ...] = (
 )
 _TOTALS = frozenset({"costs/billed_usd", "costs/idle_usd"})
 """Figures that grow with the length of a run."""
+_KINDS = {"simulation": "a simulation", "load-test": "a load test", "incident": "an incident"}
+"""What to call a run, by its source."""
 _DEMAND_OF_CLASS = ("arrivals", "share", "keys", "items", "difficulty", "prompt_tokens", "output_tokens")
 
 
@@ -233,7 +235,7 @@ def _warnings(runs: Sequence[Run], names: Sequence[str]) -> Iterator[str]:
         if _measured_s(run) != _measured_s(runs[0]):
             yield f"{name} measures another length of time than {base}: its totals are not comparable, rates are"
         if other["source"] != first["source"]:
-            yield f"{name} is a {other['source']}, {base} a {first['source']}"
+            yield f"{name} is {_KINDS[other['source']]}, {base} {_KINDS[first['source']]}"
         elif not set(other["seeds"]) & set(first["seeds"]):
             yield f"{name} shares no seed with {base}: changes include the luck of the draw"
         elif set(other["seeds"]) != set(first["seeds"]):

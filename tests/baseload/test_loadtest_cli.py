@@ -96,7 +96,7 @@ def test_its_run_directory_is_one_like_a_simulations(path, measured, tmp_path):
     compared = baseload("compare", tmp_path / "predicted", tmp_path / "measured")
     assert compared.exit_code == ExitStatus.OK
     assert "sent" in compared.stdout
-    assert "measured is a load-test, predicted a simulation" in compared.stderr
+    assert "measured is a load test, predicted a simulation" in compared.stderr
     reported = baseload("report", tmp_path / "predicted", tmp_path / "measured", "-o", tmp_path / "both.html")
     assert reported.exit_code == ExitStatus.OK
     assert "was not measured" in (tmp_path / "both.html").read_text()
