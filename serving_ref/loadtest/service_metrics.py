@@ -70,7 +70,8 @@ class _Reading:
 
 
 class ServiceWatch(Watch[_Reading]):
-    """Reads the metrics once a second. An address that does not answer has no replica that is ready, for so long."""
+    """Reads the metrics once a second. An address that nobody listens at has no queue and no replica that is ready; of
+    one that does not answer well, what it said last holds."""
 
     def __init__(self, urls: Sequence[str]) -> None:
         super().__init__("--metrics", EVERY_S)
@@ -78,6 +79,8 @@ class ServiceWatch(Watch[_Reading]):
         self._last: dict[tuple[str, ...], float] = {}
         self._grown: dict[tuple[str, str], float] = defaultdict(float)
         self._sizes: dict[tuple[str, float], float] = defaultdict(float)
+        self._gauges: dict[str, dict[tuple[str, str], float]] = {}
+        """By address."""
 
     def figures(
         self, scenario: Scenario, start_ns: int, edges_ns: NDArray[np.int64], warmup_ns: int
@@ -115,23 +118,27 @@ class ServiceWatch(Watch[_Reading]):
 
     def look(self) -> _Reading:
         """Read every address. The first time, EnvironmentProblem where one does not give metrics."""
-        gauges: dict[tuple[str, str], float] = defaultdict(float)
         for url in self._urls:
             try:
                 with urllib.request.urlopen(url, timeout=TIMEOUT_S) as answer:
                     text = answer.read().decode()
-                self._take(url, text, gauges)
+                self._gauges[url] = self._take(url, text)
             except (OSError, http.client.HTTPException, ValueError) as error:
-                is_status = isinstance(
-                    error, urllib.error.HTTPError
-                )  # whose reason is the phrase without the number
-                reason = error if is_status else getattr(error, "reason", error)
+                nobody = _nobody(error)
                 if self.is_first:
-                    raise EnvironmentProblem(f"--metrics {url}: {reason}") from None
-                self.failed(f"--metrics {url}", reason)
+                    raise EnvironmentProblem(f"--metrics {url}: {nobody or error}") from None
+                self.failed(f"--metrics {url}", nobody or error)
+                if nobody:
+                    self._gauges[url] = {}
+        gauges: dict[tuple[str, str], float] = defaultdict(float)
+        for of_address in self._gauges.values():
+            for key, value in of_address.items():
+                gauges[key] += value
         return _Reading(time.monotonic_ns(), dict(self._grown), dict(gauges), dict(self._sizes))
 
-    def _take(self, url: str, text: str, gauges: dict[tuple[str, str], float]) -> None:
+    def _take(self, url: str, text: str) -> dict[tuple[str, str], float]:
+        """Add what the counters of an address have grown by. Returns its gauges."""
+        gauges: dict[tuple[str, str], float] = defaultdict(float)
         slots: dict[tuple[tuple[str, str], ...], dict[str, float]] = defaultdict(dict)
         for family in text_string_to_metric_families(text):
             for sample in family.samples:
@@ -155,6 +162,7 @@ class ServiceWatch(Watch[_Reading]):
             service = dict(labels)["service"]
             gauges[service, "ready_replicas"] += each.get(_READY, 0.0)
             gauges[service, "batch_slots"] += each.get(_READY, 0.0) * each.get(_INSTANCES, 1.0)
+        return gauges
 
     def _growth(self, url: str, name: str, labels: tuple[tuple[str, str], ...], value: float) -> float:
         """How much a counter has grown since the last reading; nothing at the first."""
@@ -164,6 +172,13 @@ class ServiceWatch(Watch[_Reading]):
         if before is None:
             return 0.0 if self.is_first else value
         return value - before if value >= before else value
+
+
+def _nobody(error: Exception) -> str:
+    """Why no connection could be made; empty where one was, and what went wrong came after that."""
+    if isinstance(error, urllib.error.URLError) and not isinstance(error, urllib.error.HTTPError):
+        return str(error.reason)
+    return ""
 
 
 def _count_sizes(

@@ -130,6 +130,10 @@ def test_a_server_that_goes_away_keeps_what_it_has_done(often):
         time.sleep(0.1)
     figures = watch.figures(load().scenario, begin_ns, np.array([0, SECOND]), 0)
     assert 4 <= counters(figures, "batches")[-1] <= 12
+    ready = figures.service_gauges[:, 0, SERVICE_GAUGES.index("ready_replicas")]
+    assert ready.tolist() == [1, 0]
+    (gap,) = watch.gaps()
+    assert gap.endswith("(the last: [Errno 111] Connection refused)")
 
 
 BROKEN = {
@@ -153,6 +157,7 @@ def test_readings_that_fail_are_told_and_those_after_them_count(often, broken):
             time.sleep(0.05)
     figures = watch.figures(load().scenario, begin_ns, np.array([0, 10 * SECOND]), 0)
     assert counters(figures, "batches")[-1] >= 10 * GROWTH["batches"]
+    assert {each.gauges["ranker", "ready_replicas"] for each in watch.seen} == {1}, "it is there all the time"
     assert_told(watch, server.url, 3)
 
 
