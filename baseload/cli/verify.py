@@ -252,6 +252,6 @@ def _allowed(finding: Finding) -> str:
 
     if finding.unit is Unit.SHARE:
         return f"{finding.allowed * 100:g} pt"
-    if not finding.predicted:
+    if not finding.predicted or finding.allowed > finding.predicted:  # ±199 % would say less than ±2.00 ms
         return in_unit(finding.allowed, finding.unit)
     return f"{finding.allowed / finding.predicted * 100:.0f} %"

@@ -58,6 +58,8 @@ def test_a_system_that_behaves_as_simulated_confirms_its_prediction(path, tmp_pa
     assert "made before the load began" in result.stdout
     assert "✓ the prediction holds: " in result.stdout
     assert "figures within their tolerance" in result.stdout
+    assert re.search(r"\n  p50 +1\.\d+ ms +1\.\d+ ms +0\.0 % +±2\.00 ms +✓", result.stdout)
+    assert re.search(r"\n  p99 +\d+ ms +\d+ ms +0\.0 % +±20 % +✓", result.stdout)
 
 
 def test_one_that_does_not_is_told_with_reasons_and_if_asked_a_status(path, tmp_path):
