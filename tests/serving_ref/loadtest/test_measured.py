@@ -150,6 +150,19 @@ def test_a_retried_answer_counts_from_its_first_send_and_from_its_own():
     assert found.count.tolist() == [1, 1]
 
 
+def test_latency_counts_from_when_a_request_was_due_however_late_it_was_sent():
+    """Due at 20 s, sent at 20.15 s, answered at 20.25 s: too late for 200 ms."""
+    due_ns = 20 * SECOND
+    recording = Recording(1, 1)
+    recording.end(recording.begin(0, 0, due_ns, due_ns + 150_000_000), due_ns + 250_000_000, MODEL, 200)
+    recording.state[0] = ENDED
+    edges_ns = np.array([0, 60]) * SECOND
+    found = measured(load().scenario, schedule([due_ns]), recording.recorded(), edges_ns, edges_ns)
+    assert found.class_counters[-1, 0, CLASS_COUNTERS.index("latency_ns")] == 250_000_000
+    assert lower_edges_ns()[found.histogram.bucket[0]] == pytest.approx(250e6, rel=0.016)
+    assert (found.slo_good[-1, 0], found.slo_total[-1, 0]) == (0, 1)
+
+
 def test_what_the_service_names_is_counted_for_it():
     changed = document()
     changed["services"].append({"name": "other", "model": "m", "pools": ["extra"]})
