@@ -6,11 +6,11 @@ functions, so that a prediction and a load test of one scenario and seed meet th
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from scenarios.demand import Demand
 from scenarios.errors import InvalidInput, Unsupported
 from simulator.dataplane import arrivals
 from simulator.dataplane.resolve_fleet import resolve
@@ -26,27 +26,6 @@ if TYPE_CHECKING:
 MOST_REQUESTS = 20_000_000
 """Requests of one demand: it is kept in memory."""
 _DRAWN = np.dtype([("class_index", "i8"), ("key", "i8"), ("items", "i8"), ("difficulty", "f8")])
-
-
-@dataclass(frozen=True, eq=False)
-class Demand:
-    """Every first send of a run, in the order of the simulator: by time, stream and number. Columns of length N."""
-
-    stream: NDArray[np.int64]
-    """Place of the stream in the scenario's `arrivals`."""
-    number: NDArray[np.int64]
-    """Number of the request in its stream, from 0."""
-    class_index: NDArray[np.int64]
-    """Place of the class in the scenario's `classes`."""
-    due_ns: NDArray[np.int64]
-    """When it is to be sent, from the start of the run."""
-    key: NDArray[np.int64]
-    """What it asks for among the keys of its class, from 0; -1: it asks for something new, or nobody looks at keys."""
-    items: NDArray[np.int64]
-    difficulty: NDArray[np.float64]
-    """0 to 1; 0 where no route looks at it."""
-    retry_wait_ns: NDArray[np.int64]
-    """Shape (N, most retries of any class): the wait before each retry; 0 beyond the retries of the class."""
 
 
 def draw(loaded: LoadedScenario, seed: int | None = None) -> Demand:

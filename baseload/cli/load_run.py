@@ -21,7 +21,7 @@ from serving_ref.loadtest.launch import Sent, send
 from serving_ref.loadtest.measured import measured
 from serving_ref.loadtest.request_table import FILE as REQUESTS
 from serving_ref.loadtest.request_table import write_requests
-from serving_ref.loadtest.schedule import Schedule, SentClass, Settings
+from serving_ref.loadtest.schedule import SentClass, Settings
 from serving_ref.loadtest.service_metrics import ServiceWatch
 from serving_ref.loadtest.target import Target, model_inputs, probe
 from serving_ref.loadtest.validity import Limits, conduct
@@ -36,6 +36,7 @@ if TYPE_CHECKING:
 
     from baseload.cli.progress import Meter
     from baseload.from_cluster.fleet_watch import FleetWatch
+    from scenarios.demand import Demand
     from scenarios.load import LoadedScenario
     from scenarios.schema import RequestClass
     from serving_ref.loadtest.cpu import CpuUse
@@ -58,7 +59,7 @@ class Load:
     target: Target
     price_of: PriceOf
     prediction: Prediction
-    schedule: Schedule
+    schedule: Demand
     settings: Settings
     metrics: tuple[str, ...]
     """Addresses of the services' metrics."""
@@ -87,7 +88,7 @@ def prepare(
     be reached or refuses.
     """
     demand = draw(loaded, seed)
-    if not len(demand.number):
+    if not demand:
         raise InvalidInput("nothing is sent in this run: give a longer duration, or a higher rate")
     scenario = loaded.scenario
     inputs = {
@@ -119,7 +120,7 @@ def prepare(
         target=target,
         price_of=price_of,
         prediction=prediction,
-        schedule=Schedule(**vars(demand)),
+        schedule=demand,
         settings=settings,
         metrics=metrics,
         fleet_from=fleet_from,
@@ -142,7 +143,8 @@ def make(
             sent = send(folder, load.schedule, load.settings, watch, on_progress)
         warmup_ns, end_ns = nanoseconds(load.loaded.scenario.run.warmup), load.settings.duration_ns
         cpu = watch.use(sent.start_ns + warmup_ns, sent.start_ns + end_ns)
-        common = _run(load, sent, cpu, services, nodes)
+        gaps = [gap for each in (watch, services, nodes) if each is not None for gap in each.gaps()]
+        common = _run(load, sent, cpu, services, nodes, gaps)
         if directory is None:
             return run_document(**common)
         write_requests(folder / REQUESTS, load.loaded.scenario, load.seed, load.schedule, sent.recorded)
@@ -153,7 +155,12 @@ def make(
 
 
 def _run(
-    load: Load, sent: Sent, cpu: CpuUse | None, services: ServiceWatch, nodes: FleetWatch | None
+    load: Load,
+    sent: Sent,
+    cpu: CpuUse | None,
+    services: ServiceWatch,
+    nodes: FleetWatch | None,
+    gaps: list[str],
 ) -> dict[str, Any]:
     """What `write_run` and `run_document` take."""
     scenario = load.loaded.scenario
@@ -181,6 +188,7 @@ def _run(
             "max_in_flight": load.settings.max_in_flight,
             "connections": sent.connections,
             "connection_waits": sent.waits,
+            "incomplete_because": gaps,
             **conduct(scenario, load.schedule, sent, cpu).document(load.limits),
         },
     }

@@ -9,7 +9,7 @@ from typing import Any
 import click
 
 from baseload.cli.kept import check_directory
-from baseload.cli.options import DURATION, SHARE
+from baseload.cli.options import DURATION, LENGTH, SHARE
 from scenarios.errors import ExitStatus
 
 
@@ -39,7 +39,7 @@ class WatchedProcess(click.ParamType[tuple[str, int]]):
     "--seed", type=click.IntRange(0, 2**63 - 1), help="Seed of the traffic (default: the scenario's)."
 )
 @click.option(
-    "--duration", type=DURATION, metavar="TIME", help="Instead of the scenario's run.duration, such as 60s."
+    "--duration", type=LENGTH, metavar="TIME", help="Instead of the scenario's run.duration, such as 60s."
 )
 @click.option(
     "--set", "overrides", multiple=True, metavar="PATH=VALUE", help="Replace one value; repeatable."
@@ -130,7 +130,8 @@ def command(
     if cpu is not None and cpu not in os.sched_getaffinity(0):
         raise click.BadParameter(f"this process may not use core {cpu}", ctx, param_hint="--cpu")
     target = parse_target(url)
-    loaded = load_scenario(scenario, [*overrides, *([f"run.duration={duration}s"] if duration else [])])
+    length = [] if duration is None else [f"run.duration={duration}s"]
+    loaded = load_scenario(scenario, [*overrides, *length])
     refuse_unsupported(loaded.scenario)
     if directory is not None:
         check_directory(directory, force=force)

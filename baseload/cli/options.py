@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from scenarios.units import parse_duration, parse_fraction
+from scenarios.units import parse_duration, parse_fraction, parse_positive_duration
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -31,5 +31,7 @@ class QuantityOption(click.ParamType[float]):
 
 DURATION = QuantityOption("duration", parse_duration)
 """Such as 15s, 5m or 1h30m; seconds inside."""
+LENGTH = QuantityOption("duration", parse_positive_duration)
+"""A duration above 0."""
 SHARE = QuantityOption("share", parse_fraction)
 """Such as 70% or 0.7."""

@@ -211,6 +211,10 @@ def verdict_lines(document: Tree, *, ascii_only: bool = False) -> list[Text]:
     lines = []
     for reason in wording.objections(document):
         lines.append(Text.assemble((no, "bold red"), f" this measurement does not count: {reason}"))
+    lines += [
+        Text.assemble(("!", "bold yellow"), f" this measurement is incomplete: {reason}")
+        for reason in wording.gaps(document)
+    ]
     for name, slo in document["slos"].items():
         mark = (yes, "bold green") if slo["kept"] else (no, "bold red")
         lines.append(Text.assemble(mark, " SLO ", (name, "bold"), f": {wording.slo_promise(slo)}"))

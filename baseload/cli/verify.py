@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import sys
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -104,7 +105,8 @@ def command(
     found = agreement(prediction.document, run.document, _tolerances(changed))
     foresight = prediction.digest == run.document.get("load_test", {}).get("prediction")
     if as_json:
-        click.echo(json.dumps(_document(found, prediction, foresight), indent=1, ensure_ascii=False))
+        document = _document(found, prediction, run, foresight)
+        click.echo(json.dumps(document, indent=1, ensure_ascii=False, allow_nan=False))
     else:
         _print(found, prediction, run, foresight)
     if detailed_exitcode and not found.holds:
@@ -134,23 +136,34 @@ def _tolerances(changed: tuple[tuple[str, float], ...]) -> dict[str, Tolerance]:
     return tolerances
 
 
-def _document(found: Agreement, prediction: Prediction, foresight: bool) -> dict[str, Any]:
+def _document(found: Agreement, prediction: Prediction, run: Run, foresight: bool) -> dict[str, Any]:
+    from baseload.report.wording import gaps
+
     return {
         "holds": found.holds,
         "prediction": {"digest": prediction.digest, "made_before_the_load": foresight},
         "invalid_because": list(found.objections),
+        "incomplete_because": gaps(run.document),
         "slos": {
             name: {"predicted_kept": predicted, "measured_kept": measured}
             for name, (predicted, measured) in found.slos.items()
         },
-        "findings": [asdict(each) | {"error": each.error} for each in found.findings],
+        "findings": [_finding(each) for each in found.findings],
     }
+
+
+def _finding(finding: Finding) -> dict[str, Any]:
+    """As `run.json` has it: JSON has no infinity, so what is infinite is null, and named."""
+    fields = asdict(finding) | {"error": finding.error}
+    infinite = [name for name, value in fields.items() if isinstance(value, float) and math.isinf(value)]
+    return fields | dict.fromkeys(infinite) | {"infinite": infinite}
 
 
 def _print(found: Agreement, prediction: Prediction, run: Run, foresight: bool) -> None:
     from rich.text import Text
 
     from baseload.cli.summary import result_console
+    from baseload.report.wording import gaps
 
     console = result_console(sys.stdout)
     when = "made before the load began" if foresight else "hindsight: not the one made before the load"
@@ -160,6 +173,8 @@ def _print(found: Agreement, prediction: Prediction, run: Run, foresight: bool) 
     console.print()
     for line in _reasons(found):
         console.print(Text.assemble(("✗", "bold red"), f" {line}"))
+    for gap in gaps(run.document):
+        console.print(Text.assemble(("!", "bold yellow"), f" the measurement is incomplete: {gap}"))
     compared = [each for each in found.findings if each.error is not None]
     words = f"{len(compared) - len(found.beyond)} of {len(compared)} figures within their tolerance"
     unknown = len(found.findings) - len(compared)
@@ -177,18 +192,22 @@ def _reasons(found: Agreement) -> list[str]:
         if predicted != measured:
             words = ["missed", "kept"]
             reasons.append(f"SLO {name}: predicted to be {words[predicted]}, and was {words[measured]}")
-    for each in found.beyond:
-        reasons.append(
-            f"{each.section}: {each.kind} is {_error(each)} from its prediction, {_allowed(each)} allowed"
-        )
-    return reasons
+    return reasons + [f"{each.section}: {each.kind} {_how_far(each)}" for each in found.beyond]
+
+
+def _how_far(finding: Finding) -> str:
+    predicted, measured = _shown(finding.predicted, finding), _shown(finding.measured, finding)
+    if finding.measured == math.inf:
+        return f"is {measured} (nothing was answered), predicted at {predicted}"
+    if finding.predicted == math.inf:
+        return f"is {measured}, predicted at {predicted} (nothing answered)"
+    return f"is {_error(finding)} from its prediction, {_allowed(finding)} allowed"
 
 
 def _table(found: Agreement) -> Table:
     from rich.text import Text
 
     from baseload.cli.summary import plain_table
-    from baseload.report.change import in_unit
 
     table = plain_table("", "", "predicted", "measured", "error", "allowed", "")
     for section in dict.fromkeys(each.section for each in found.findings):
@@ -196,21 +215,35 @@ def _table(found: Agreement) -> Table:
         for each in found.findings:
             if each.section == section:
                 mark = {"within": "✓", "beyond": "✗", "unknown": ""}[each.verdict]
-                values = (in_unit(each.predicted, each.unit), in_unit(each.measured, each.unit))
-                table.add_row(f"  {each.kind}", *values, _error(each), f"±{_allowed(each)}", mark)
+                values = (_shown(each.predicted, each), _shown(each.measured, each))
+                allowed = "" if each.predicted == math.inf else f"±{_allowed(each)}"
+                table.add_row(f"  {each.kind}", *values, _error(each), allowed, mark)
     return table
 
 
+def _shown(value: float | None, finding: Finding) -> str:
+    from baseload.report.change import in_unit
+
+    return "∞" if value == math.inf else in_unit(value, finding.unit)
+
+
 def _error(finding: Finding) -> str:
+    from baseload.report.change import in_unit
     from simulator.results.compare import Unit
 
-    if finding.error is None:
+    error = finding.error
+    if error is None:
         return ""
     if finding.unit is Unit.SHARE:
-        return f"{finding.error * 100:+.2g} pt".replace("-", "−")
-    if not finding.predicted:
-        return f"{finding.error:+.2g}".replace("-", "−")
-    return f"{finding.error / finding.predicted * 100:+.1f} %".replace("-", "−")
+        text = f"{abs(error) * 100:.2f} pt"
+    elif math.isinf(error):
+        text = "∞"
+    elif finding.predicted:
+        text = f"{abs(error / finding.predicted) * 100:.1f} %"
+    else:
+        text = in_unit(abs(error), finding.unit)
+    sign = "+" if error > 0 else "−" if error < 0 else ""
+    return f"{sign}{text}"
 
 
 def _allowed(finding: Finding) -> str:
@@ -219,6 +252,6 @@ def _allowed(finding: Finding) -> str:
 
     if finding.unit is Unit.SHARE:
         return f"{finding.allowed * 100:g} pt"
-    if not finding.predicted:
+    if not finding.predicted or finding.allowed > finding.predicted:  # ±199 % would say less than ±2.00 ms
         return in_unit(finding.allowed, finding.unit)
     return f"{finding.allowed / finding.predicted * 100:.0f} %"

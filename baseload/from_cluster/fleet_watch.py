@@ -6,7 +6,6 @@ few seconds is where a life begins and ends; what was there before the run, or i
 
 from __future__ import annotations
 
-import threading
 import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -16,10 +15,11 @@ import numpy as np
 from baseload.from_cluster.nodes import INSTANCE_TYPE, ZONE, capacity_type_of
 from baseload.from_cluster.read import NODES, RefusedError, list_objects
 from scenarios.errors import EnvironmentProblem
+from serving_ref.loadtest.watch import Watch
 from simulator.results.recorded import POOL_GAUGES, ControlEvent, Usage
 
 if TYPE_CHECKING:
-    from types import TracebackType
+    from collections.abc import Iterable
 
     from kubernetes.client import ApiClient
     from numpy.typing import NDArray
@@ -39,56 +39,75 @@ class SeenFleet:
     events: tuple[ControlEvent, ...]
 
 
+@dataclass(frozen=True, slots=True)
+class _Node:
+    uid: str
+    name: str
+    pool: str
+    is_ready: bool
+
+
+@dataclass(frozen=True, slots=True)
+class _Listing:
+    at_ns: int
+    nodes: tuple[_Node, ...]
+    """Those that belong to a pool."""
+
+
 @dataclass(slots=True)
 class _Life:
     pool: str
     name: str
-    first_ns: int
-    last_ns: int
     ready_ns: list[tuple[int, bool]]
     """When it was seen, and whether it was ready then."""
 
+    @property
+    def first_ns(self) -> int:
+        return self.ready_ns[0][0]
 
-class FleetWatch:
-    """Lists a cluster's nodes every few seconds in a thread of its own, while the `with` block runs."""
+    @property
+    def last_ns(self) -> int:
+        return self.ready_ns[-1][0]
+
+
+class FleetWatch(Watch[_Listing]):
+    """Lists a cluster's nodes every few seconds. What was seen last holds while nobody answers."""
 
     def __init__(self, client: ApiClient, scenario: Scenario) -> None:
+        super().__init__("--fleet-from", EVERY_S)
         self._client, self._scenario = client, scenario
-        self._lives: dict[str, _Life] = {}
-        self._looks_ns: list[int] = []
-        self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._watch, daemon=True)
 
-    def __enter__(self) -> FleetWatch:
-        """Raises EnvironmentProblem where the nodes cannot be listed, or none belongs to a pool."""
+    def look(self) -> _Listing:
+        """List the nodes. The first time, EnvironmentProblem where they cannot be listed, or none belongs to a pool."""
         try:
-            self._look()
+            found = list_objects(self._client, NODES, None)
         except RefusedError as error:
-            raise EnvironmentProblem(f"--fleet-from: nodes cannot be listed: {error}") from None
-        if not self._lives:
+            if self.is_first:
+                raise EnvironmentProblem(f"--fleet-from: nodes cannot be listed: {error}") from None
+            raise
+        at_ns = time.monotonic_ns()
+        nodes = tuple(
+            _Node(each["metadata"].get("uid", name), name, pool.name, _is_ready(each))
+            for each in found
+            if (name := each["metadata"]["name"]) and (pool := self._pool_of(each))
+        )
+        if self.is_first and not nodes:
             raise EnvironmentProblem(
                 "--fleet-from: no node has the instance type, capacity type and zone of a pool of the scenario"
             )
-        self._thread.start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._stop.set()
-        if self._thread.ident is not None:
-            self._thread.join()
+        return _Listing(at_ns, nodes)
 
     def fleet(self, start_ns: int, edges_ns: NDArray[np.int64]) -> SeenFleet:
         """What was seen between the edges of a timeline that began at a time of `time.monotonic_ns()`."""
+        listings = self.seen
         end_ns = int(edges_ns[-1])
         names = [pool.name for pool in self._scenario.pools]
         gauges = np.zeros((len(edges_ns), len(names), len(POOL_GAUGES)), np.int64)
         usage: list[Usage] = []
         events: list[ControlEvent] = []
-        for life in sorted(self._lives.values(), key=lambda each: (each.pool, each.first_ns, each.name)):
-            begin = 0 if life.first_ns == self._looks_ns[0] else life.first_ns - start_ns
-            until = end_ns if life.last_ns == self._looks_ns[-1] else life.last_ns - start_ns
+        for life in sorted(_lives(listings), key=lambda each: (each.pool, each.first_ns, each.name)):
+            begin = 0 if life.first_ns == listings[0].at_ns else life.first_ns - start_ns
+            until = end_ns if life.last_ns == listings[-1].at_ns else life.last_ns - start_ns
             begin, until = max(begin, 0), min(until, end_ns)
             if begin >= until:
                 continue
@@ -110,27 +129,6 @@ class FleetWatch:
             gauges, tuple(usage), tuple(sorted(events, key=lambda each: (each.time_ns, each.subject)))
         )
 
-    def _watch(self) -> None:
-        while not self._stop.wait(EVERY_S):
-            try:
-                self._look()
-            except (RefusedError, EnvironmentProblem):
-                continue  # what was seen last holds until somebody answers again
-
-    def _look(self) -> None:
-        nodes = list_objects(self._client, NODES, None)
-        now_ns = time.monotonic_ns()
-        for node in nodes:
-            pool = self._pool_of(node)
-            if pool is None:
-                continue
-            name = node["metadata"]["name"]
-            who = node["metadata"].get("uid", name)
-            life = self._lives.setdefault(who, _Life(pool.name, name, now_ns, now_ns, []))
-            life.last_ns = now_ns
-            life.ready_ns.append((now_ns, _is_ready(node)))
-        self._looks_ns.append(now_ns)
-
     def _pool_of(self, node: Object) -> Pool | None:
         labels = node["metadata"].get("labels", {})
         for pool in self._scenario.pools:
@@ -141,6 +139,15 @@ class FleetWatch:
             ):
                 return pool
         return None
+
+
+def _lives(listings: Iterable[_Listing]) -> list[_Life]:
+    lives: dict[str, _Life] = {}
+    for listing in listings:
+        for node in listing.nodes:
+            life = lives.setdefault(node.uid, _Life(node.pool, node.name, []))
+            life.ready_ns.append((listing.at_ns, node.is_ready))
+    return list(lives.values())
 
 
 def _ready(life: _Life, start_ns: int, edges_ns: NDArray[np.int64]) -> NDArray[np.bool_]:

@@ -19,8 +19,12 @@ _ROW_GAP, _COLUMN_GAP = 34, 0.035
 _TITLE_HEIGHT, _FOOT_HEIGHT = 46, 46
 _LEGEND_LIFT, _HEADING_HEIGHT = 4, 20
 """Pixels, and a share of the width."""
-_TIME_UNITS = ((3 * 86_400.0, "days", 86_400.0), (2 * 3600.0, "hours", 3600.0), (0.0, "minutes", 60.0))
-
+_TIME_UNITS = (
+    (3 * 86_400.0, "days", 86_400.0),
+    (2 * 3600.0, "hours", 3600.0),
+    (5 * 60.0, "minutes", 60.0),
+    (0.0, "seconds", 1.0),
+)
 
 _MANY_DECADES = 500
 

@@ -158,7 +158,7 @@ def facts(series: Series) -> list[tuple[str, str]]:
     found = [
         ("Scenario", f"{scenario['name']} ({scenario['digest']})"),
         ("Labels", ", ".join(f"{key}: {value}" for key, value in sorted(scenario["labels"].items()))),
-        ("Source", document["source"]),
+        ("Source", _source(document)),
         (
             "Simulated time" if document["source"] == "simulation" else "Measured time",
             f"{format_duration(document['duration_s'])} from {series.moment(0)}",
@@ -166,6 +166,7 @@ def facts(series: Series) -> list[tuple[str, str]]:
         ("Warm-up, left out of totals and costs", format_duration(document["warmup_s"])),
         ("Seeds", ", ".join(map(str, document["seeds"]))),
         ("Engine", wording.engine(document["engine"])),
+        *_conduct(document),
         ("Versions", ", ".join(f"{name} {text}" for name, text in sorted(document["versions"].items()))),
         ("Latency buckets", document["histogram"]["scheme"]),
         ("Discounts", "; ".join(
@@ -175,6 +176,29 @@ def facts(series: Series) -> list[tuple[str, str]]:
         ("In the cost", "instances, per second, 60 s at least; no transfer, storage, load balancer or logs"),
     ]  # fmt: skip
     return [(name, value) for name, value in found if value]
+
+
+def _source(document: Tree) -> str:
+    target = document.get("load_test", {}).get("target")
+    return str(document["source"]).replace("-", " ") + (f" of {target}" if target else "")
+
+
+def _conduct(document: Tree) -> list[tuple[str, str]]:
+    """How a load test went, apart from what it measured; empty for other runs."""
+    load_test = document.get("load_test")
+    if load_test is None:
+        return []
+    lag_s, cpu = load_test["schedule_lag_s"], load_test["cpu"]
+    p50, p99, largest = (wording.latency(lag_s[each]) for each in ("p50", "p99", "max"))
+    found = [
+        ("Prediction", load_test["prediction"][:12]),
+        ("Fleet, and what it cost", load_test["fleet"]),
+        ("Schedule lag", f"p50 {p50}, p99 {p99}, at most {largest}"),
+    ]
+    if cpu is not None:
+        processes = ", ".join(f"{name} {wording.number(cores)}" for name, cores in cpu["processes"].items())
+        found.append(("CPU use", f"{wording.percent(cpu['machine'])} of the machine; {processes} cores"))
+    return found
 
 
 def command(series: Series) -> str:

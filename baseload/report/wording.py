@@ -181,10 +181,18 @@ def objections(document: Tree) -> list[str]:
     return reasons
 
 
+def gaps(document: Tree) -> list[str]:
+    """What a load test did not see all the time; empty where it saw everything, and for simulations."""
+    reasons: list[str] = document.get("load_test", {}).get("incomplete_because", [])
+    return reasons
+
+
 def verdict(document: Tree) -> str:
-    """The run in two sentences: was the promise kept, and what did it cost. Before them, why it does not count."""
+    """The run in two sentences: was the promise kept, and what did it cost. Before them, why it does not count, and
+    what was not seen of it."""
     totals = document["totals"]
     sentences = [f"This measurement does not count: {reason}." for reason in objections(document)]
+    sentences += [f"This measurement is incomplete: {reason}." for reason in gaps(document)]
     for name, slo in document["slos"].items():
         found = totals["slos"][name]
         limit = format_duration(slo["latency_s"])

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import threading
 import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -11,10 +10,10 @@ from typing import TYPE_CHECKING
 import psutil
 
 from scenarios.errors import InvalidInput
+from serving_ref.loadtest.watch import Watch
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-    from types import TracebackType
 
 EVERY_S = 1.0
 
@@ -39,11 +38,12 @@ class _Sample:
     processes_s: dict[str, float]
 
 
-class CpuWatch:
-    """Takes a sample a second in a thread of its own, while the `with` block runs."""
+class CpuWatch(Watch[_Sample]):
+    """Takes a sample a second."""
 
     def __init__(self, pids: Mapping[str, int]) -> None:
         """`pids` by the name that a process has in the result. InvalidInput where there is no such process."""
+        super().__init__("CPU use", EVERY_S)
         self._processes: dict[str, psutil.Process] = {}
         for name, pid in pids.items():
             try:
@@ -51,28 +51,17 @@ class CpuWatch:
             except psutil.NoSuchProcess:
                 raise InvalidInput(f"{name}: there is no process {pid}") from None
         self._used_s: dict[str, dict[int, float]] = {name: {} for name in self._processes}
-        self._samples: list[_Sample] = []
-        self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._watch, daemon=True)
+        self._lasting = frozenset(pids)
+        """Processes that are to be there all the time, unlike the generator."""
 
     def add(self, name: str, pid: int) -> None:
         """Watch one more process, which has just been started."""
         self._used_s[name] = {}
         self._processes[name] = psutil.Process(pid)
 
-    def __enter__(self) -> CpuWatch:
-        self._thread.start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._stop.set()
-        self._thread.join()
-
     def use(self, from_ns: int, to_ns: int) -> CpuUse | None:
         """Mean use between two times of `time.monotonic_ns()`; None where too few samples lie between them."""
-        samples = [each for each in self._samples if from_ns <= each.at_ns <= to_ns]
+        samples = [each for each in self.seen if from_ns <= each.at_ns <= to_ns]
         if len(samples) < 2:
             return None
         first, last = samples[0], samples[-1]
@@ -87,13 +76,8 @@ class CpuWatch:
             },
         )
 
-    def _watch(self) -> None:
-        while True:
-            self._samples.append(self._sample())
-            if self._stop.wait(EVERY_S):
-                return
-
-    def _sample(self) -> _Sample:
+    def look(self) -> _Sample:
+        """Take a sample."""
         times = psutil.cpu_times()
         # Guest time is in user time already; stolen time is time that this machine did not have: busy, for us.
         total_s = sum(times) - getattr(times, "guest", 0.0) - getattr(times, "guest_nice", 0.0)
@@ -104,6 +88,8 @@ class CpuWatch:
     def _process_s(self, name: str, process: psutil.Process) -> float:
         """CPU seconds of a process and its children so far; those that have ended count as last seen."""
         used = self._used_s[name]
+        if name in self._lasting and not process.is_running():
+            self.failed(f"--watch {name}", "the process has ended")
         try:
             for each in (process, *process.children(recursive=True)):
                 times = each.cpu_times()

@@ -23,7 +23,8 @@ if TYPE_CHECKING:
     import asyncio
     import ssl
 
-    from serving_ref.loadtest.schedule import Schedule, Settings
+    from scenarios.demand import Demand
+    from serving_ref.loadtest.schedule import Settings
 
 MICRO = 1_000_000
 """Retry budgets count in millionths of a token, as the simulator's do."""
@@ -50,7 +51,7 @@ class Generator:
     def __init__(
         self,
         loop: asyncio.AbstractEventLoop,
-        schedule: Schedule,
+        schedule: Demand,
         settings: Settings,
         tls: ssl.SSLContext | None,
     ) -> None:

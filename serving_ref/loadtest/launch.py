@@ -18,8 +18,9 @@ if TYPE_CHECKING:
     from pathlib import Path
     from typing import Any
 
+    from scenarios.demand import Demand
     from serving_ref.loadtest.cpu import CpuWatch
-    from serving_ref.loadtest.schedule import Schedule, Settings
+    from serving_ref.loadtest.schedule import Settings
 
     OnProgress = Callable[[dict[str, int]], None]
 
@@ -47,7 +48,7 @@ class Sent:
 
 
 def send(
-    folder: Path, schedule: Schedule, settings: Settings, watch: CpuWatch, on_progress: OnProgress
+    folder: Path, schedule: Demand, settings: Settings, watch: CpuWatch, on_progress: OnProgress
 ) -> Sent:
     """Send a schedule and wait until it is over. `folder` is for the files of the two processes.
 

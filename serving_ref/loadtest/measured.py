@@ -20,9 +20,9 @@ from simulator.results.recorded import CLASS_COUNTERS, LATENCY_KINDS, SparseHist
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from scenarios.demand import Demand
     from scenarios.schema import Scenario
     from serving_ref.loadtest.recording import Recorded
-    from serving_ref.loadtest.schedule import Schedule
 
     Ints = NDArray[np.int64]
     Mask = NDArray[np.bool_]
@@ -80,7 +80,7 @@ def outcomes(recorded: Recorded, end_ns: int) -> Outcomes:
 
 
 def measured(
-    scenario: Scenario, schedule: Schedule, recorded: Recorded, edges_ns: Ints, histogram_edges_ns: Ints
+    scenario: Scenario, schedule: Demand, recorded: Recorded, edges_ns: Ints, histogram_edges_ns: Ints
 ) -> Measured:
     """Count a recording at the edges of a timeline, the last of which is the end of the run."""
     of = outcomes(recorded, int(edges_ns[-1]))
@@ -97,9 +97,7 @@ def measured(
     )
 
 
-def _class_counters(
-    classes: int, schedule: Schedule, recorded: Recorded, of: Outcomes, edges_ns: Ints
-) -> Ints:
+def _class_counters(classes: int, schedule: Demand, recorded: Recorded, of: Outcomes, edges_ns: Ints) -> Ints:
     counters = np.zeros((len(edges_ns), classes, len(CLASS_COUNTERS)), np.int64)
     attempt_class = schedule.class_index[recorded.request]
     for index in range(classes):
@@ -125,7 +123,7 @@ def _class_counters(
     return counters
 
 
-def _slos(scenario: Scenario, schedule: Schedule, of: Outcomes, edges_ns: Ints) -> tuple[Ints, Ints, Ints]:
+def _slos(scenario: Scenario, schedule: Demand, of: Outcomes, edges_ns: Ints) -> tuple[Ints, Ints, Ints]:
     """Good and all outcomes before each edge, and those without an outcome that are late already; by SLO."""
     good = np.zeros((len(edges_ns), len(scenario.slos)), np.int64)
     total, late = np.zeros_like(good), np.zeros(len(scenario.slos), np.int64)
@@ -142,7 +140,7 @@ def _slos(scenario: Scenario, schedule: Schedule, of: Outcomes, edges_ns: Ints) 
     return good, total, late
 
 
-def _histogram(schedule: Schedule, of: Outcomes, edges_ns: Ints, classes: int) -> SparseHistogram:
+def _histogram(schedule: Demand, of: Outcomes, edges_ns: Ints, classes: int) -> SparseHistogram:
     first, again = of.answered & (of.attempts == 1), of.answered & (of.attempts > 1)
     parts = (
         (LATENCY_KINDS.index("first"), first, schedule.due_ns),
@@ -173,7 +171,7 @@ def _histogram(schedule: Schedule, of: Outcomes, edges_ns: Ints, classes: int) -
     )
 
 
-def _served_items(scenario: Scenario, schedule: Schedule, recorded: Recorded, end_ns: int) -> Ints:
+def _served_items(scenario: Scenario, schedule: Demand, recorded: Recorded, end_ns: int) -> Ints:
     """Items that each service answered for each class between warm-up and end. A service that is not named is the
     first of the class's route: right where a route has one."""
     services = [each.name for each in scenario.services]

@@ -16,9 +16,9 @@ from simulator.results.columns import categories, numbers
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from scenarios.demand import Demand
     from scenarios.schema import Scenario
     from serving_ref.loadtest.recording import Recorded
-    from serving_ref.loadtest.schedule import Schedule
 
 FILE = "requests.parquet"
 _OUTCOMES = (
@@ -28,7 +28,7 @@ _OUTCOMES = (
 )
 
 
-def write_requests(path: Path, scenario: Scenario, seed: int, schedule: Schedule, recorded: Recorded) -> None:
+def write_requests(path: Path, scenario: Scenario, seed: int, schedule: Demand, recorded: Recorded) -> None:
     """Write the rows, by time.
 
     Columns: seed, stream, id (from 0 in its stream), class, key, items, difficulty, first_send_ns (when it was due),

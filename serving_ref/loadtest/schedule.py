@@ -1,4 +1,4 @@
-"""What is to be sent, and how: the columns of the schedule, and the settings that the generator's process reads."""
+"""What the generator's process reads: the schedule (a `Demand`), and the settings that say how to send it."""
 
 from __future__ import annotations
 
@@ -8,32 +8,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 from pydantic import TypeAdapter
 
+from scenarios.demand import Demand
 from simulator.results.columns import numbers
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from numpy.typing import NDArray
-
 _WAIT = "retry_wait_{:02}_ns"
-
-
-@dataclass(frozen=True, eq=False)
-class Schedule:
-    """Every first send of a run, by time. Columns of length N; see `simulator.demand.Demand`, which draws them."""
-
-    stream: NDArray[np.int64]
-    number: NDArray[np.int64]
-    class_index: NDArray[np.int64]
-    due_ns: NDArray[np.int64]
-    key: NDArray[np.int64]
-    items: NDArray[np.int64]
-    difficulty: NDArray[np.float64]
-    retry_wait_ns: NDArray[np.int64]
-    """Shape (N, most retries)."""
-
-    def __len__(self) -> int:
-        return len(self.number)
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +67,7 @@ class Settings:
     """Core that the generator is pinned to."""
 
 
-def write_schedule(path: Path, schedule: Schedule) -> None:
+def write_schedule(path: Path, schedule: Demand) -> None:
     """Write the columns as Parquet."""
     import pyarrow as pa
     import pyarrow.parquet as pq
@@ -101,7 +82,7 @@ def write_schedule(path: Path, schedule: Schedule) -> None:
     pq.write_table(pa.table(columns), path, compression="zstd")
 
 
-def read_schedule(path: Path) -> Schedule:
+def read_schedule(path: Path) -> Demand:
     """Read what `write_schedule` wrote."""
     import pyarrow.parquet as pq
 
@@ -110,7 +91,7 @@ def read_schedule(path: Path) -> Schedule:
     waits = [columns.pop(name) for name in sorted(columns) if name.startswith("retry_wait_")]
     rows = len(columns["number"])
     retry_wait_ns = np.stack(waits, axis=1) if waits else np.zeros((rows, 0), np.int64)
-    return Schedule(**columns, retry_wait_ns=retry_wait_ns)
+    return Demand(**columns, retry_wait_ns=retry_wait_ns)
 
 
 def write_settings(path: Path, settings: Settings) -> None:

@@ -7,7 +7,8 @@ takes them: a value that has fallen began again at 0.
 
 from __future__ import annotations
 
-import threading
+import http.client
+import math
 import time
 import urllib.error
 import urllib.request
@@ -20,11 +21,11 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from scenarios.errors import EnvironmentProblem
 from scenarios.units import NANOSECONDS_PER_SECOND
+from serving_ref.loadtest.watch import Watch
 from simulator.results.recorded import SERVICE_COUNTERS, SERVICE_GAUGES
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-    from types import TracebackType
 
     from numpy.typing import NDArray
 
@@ -68,32 +69,18 @@ class _Reading:
     """Batches up to a size, by service and size; cumulative over sizes, as buckets are."""
 
 
-class ServiceWatch:
-    """Reads the metrics once a second in a thread of its own, while the `with` block runs."""
+class ServiceWatch(Watch[_Reading]):
+    """Reads the metrics once a second. An address that nobody listens at has no queue and no replica that is ready; of
+    one that does not answer well, what it said last holds."""
 
     def __init__(self, urls: Sequence[str]) -> None:
+        super().__init__("--metrics", EVERY_S)
         self._urls = tuple(urls)
         self._last: dict[tuple[str, ...], float] = {}
         self._grown: dict[tuple[str, str], float] = defaultdict(float)
         self._sizes: dict[tuple[str, float], float] = defaultdict(float)
-        self._readings: list[_Reading] = []
-        self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._watch, daemon=True)
-
-    def __enter__(self) -> ServiceWatch:
-        """Raises EnvironmentProblem where an address does not give metrics."""
-        if self._urls:
-            self._read(first=True)
-            self._thread.start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._stop.set()
-        if self._thread.ident is not None:
-            self._thread.join()
-            self._read(first=False)
+        self._gauges: dict[str, dict[tuple[str, str], float]] = {}
+        """By address."""
 
     def figures(
         self, scenario: Scenario, start_ns: int, edges_ns: NDArray[np.int64], warmup_ns: int
@@ -102,6 +89,7 @@ class ServiceWatch:
 
         Between two readings counters grow evenly; a gauge holds until the next one.
         """
+        readings = self.seen
         names = [each.name for each in scenario.services]
         edges, services = len(edges_ns), len(names)
         counters = np.zeros((edges, services, len(SERVICE_COUNTERS)), np.int64)
@@ -109,62 +97,53 @@ class ServiceWatch:
         slot_ns = np.zeros((edges, services), np.int64)
         largest = max(each.batching.max_batch_size for each in scenario.services)
         sizes = np.zeros((services, largest + 1), np.int64)
-        at_ns = np.array([each.at_ns - start_ns for each in self._readings])
-        seen = {service for each in self._readings for service, _ in each.gauges}
+        at_ns = np.array([each.at_ns - start_ns for each in readings])
+        seen = {service for each in readings for service, _ in each.gauges}
         for place, service in enumerate(names):
             if service not in seen:
                 continue
             for column, name in enumerate(SERVICE_COUNTERS):
-                grown = [each.counters.get((service, name), 0.0) for each in self._readings]
+                grown = [each.counters.get((service, name), 0.0) for each in readings]
                 at_edges = np.interp(edges_ns, at_ns, grown)
                 counters[:, place, column] = np.rint(at_edges - at_edges[0])
             latest = np.maximum(np.searchsorted(at_ns, edges_ns, side="right") - 1, 0)
             for column, name in enumerate(SERVICE_GAUGES):
-                values = np.array([each.gauges.get((service, name), 0.0) for each in self._readings])
+                values = np.array([each.gauges.get((service, name), 0.0) for each in readings])
                 gauges[:, place, column] = values[latest]
             slots = gauges[:-1, place, SERVICE_GAUGES.index("batch_slots")]
             slot_ns[1:, place] = np.cumsum(slots * np.diff(edges_ns))
-            self._count_sizes(sizes[place], service, at_ns, (warmup_ns, int(edges_ns[-1])))
+            _count_sizes(sizes[place], readings, service, at_ns, (warmup_ns, int(edges_ns[-1])))
         unseen = frozenset(place for place, name in enumerate(names) if name not in seen)
         return ServiceFigures(counters, slot_ns, gauges, sizes, unseen)
 
-    def _count_sizes(
-        self, sizes: NDArray[np.int64], service: str, at_ns: NDArray[np.int64], span_ns: tuple[int, int]
-    ) -> None:
-        """Batches by their size, as far as buckets tell it: each counts as its bucket's upper edge."""
-        edges = sorted({size for each in self._readings for name, size in each.sizes if name == service})
-        below = 0.0
-        for edge in edges:
-            up_to = [each.sizes.get((service, edge), 0.0) for each in self._readings]
-            begin, end = np.interp(span_ns, at_ns, up_to)
-            sizes[int(min(edge, len(sizes) - 1))] += round(end - begin - below)
-            below = end - begin
-
-    def _watch(self) -> None:
-        while not self._stop.wait(EVERY_S):
-            self._read(first=False)
-
-    def _read(self, *, first: bool) -> None:
-        gauges: dict[tuple[str, str], float] = defaultdict(float)
+    def look(self) -> _Reading:
+        """Read every address. The first time, EnvironmentProblem where one does not give metrics."""
         for url in self._urls:
             try:
                 with urllib.request.urlopen(url, timeout=TIMEOUT_S) as answer:
                     text = answer.read().decode()
-                self._take(url, text, gauges)
-            except (OSError, ValueError) as error:
-                if first:
-                    reason = getattr(error, "reason", None) or error
-                    raise EnvironmentProblem(f"--metrics {url}: {reason}") from None
-        self._readings.append(
-            _Reading(time.monotonic_ns(), dict(self._grown), dict(gauges), dict(self._sizes))
-        )
+                self._gauges[url] = self._take(url, text)
+            except (OSError, http.client.HTTPException, ValueError) as error:
+                nobody = _nobody(error)
+                if self.is_first:
+                    raise EnvironmentProblem(f"--metrics {url}: {nobody or error}") from None
+                self.failed(f"--metrics {url}", nobody or error)
+                if nobody:
+                    self._gauges[url] = {}
+        gauges: dict[tuple[str, str], float] = defaultdict(float)
+        for of_address in self._gauges.values():
+            for key, value in of_address.items():
+                gauges[key] += value
+        return _Reading(time.monotonic_ns(), dict(self._grown), dict(gauges), dict(self._sizes))
 
-    def _take(self, url: str, text: str, gauges: dict[tuple[str, str], float]) -> None:
+    def _take(self, url: str, text: str) -> dict[tuple[str, str], float]:
+        """Add what the counters of an address have grown by. Returns its gauges."""
+        gauges: dict[tuple[str, str], float] = defaultdict(float)
         slots: dict[tuple[tuple[str, str], ...], dict[str, float]] = defaultdict(dict)
         for family in text_string_to_metric_families(text):
             for sample in family.samples:
                 service = sample.labels.get("service")
-                if service is None:
+                if service is None or not math.isfinite(sample.value):
                     continue
                 labels = tuple(sorted(sample.labels.items()))
                 if sample.name in _COUNTERS:
@@ -173,9 +152,8 @@ class ServiceWatch:
                 elif sample.name == _REQUESTS and sample.labels.get("outcome") == "timeout":
                     grown = self._growth(url, sample.name, labels, sample.value)
                     self._grown[service, "expired"] += grown
-                elif sample.name == _BUCKETS:
-                    grown = self._growth(url, sample.name, labels, sample.value)
-                    self._sizes[service, float(sample.labels["le"])] += grown
+                elif sample.name == _BUCKETS and (edge := float(sample.labels.get("le", "nan"))) > 0:
+                    self._sizes[service, edge] += self._growth(url, sample.name, labels, sample.value)
                 elif sample.name in _GAUGES:
                     gauges[service, _GAUGES[sample.name]] += sample.value
                 elif sample.name in (_READY, _INSTANCES):
@@ -184,6 +162,7 @@ class ServiceWatch:
             service = dict(labels)["service"]
             gauges[service, "ready_replicas"] += each.get(_READY, 0.0)
             gauges[service, "batch_slots"] += each.get(_READY, 0.0) * each.get(_INSTANCES, 1.0)
+        return gauges
 
     def _growth(self, url: str, name: str, labels: tuple[tuple[str, str], ...], value: float) -> float:
         """How much a counter has grown since the last reading; nothing at the first."""
@@ -191,5 +170,29 @@ class ServiceWatch:
         before = self._last.get(series)
         self._last[series] = value
         if before is None:
-            return value if self._readings else 0.0
+            return 0.0 if self.is_first else value
         return value - before if value >= before else value
+
+
+def _nobody(error: Exception) -> str:
+    """Why no connection could be made; empty where one was, and what went wrong came after that."""
+    if isinstance(error, urllib.error.URLError) and not isinstance(error, urllib.error.HTTPError):
+        return str(error.reason)
+    return ""
+
+
+def _count_sizes(
+    sizes: NDArray[np.int64],
+    readings: Sequence[_Reading],
+    service: str,
+    at_ns: NDArray[np.int64],
+    span_ns: tuple[int, int],
+) -> None:
+    """Batches by their size, as far as buckets tell it: each counts as its bucket's upper edge."""
+    edges = sorted({size for each in readings for name, size in each.sizes if name == service})
+    below = 0.0
+    for edge in edges:
+        up_to = [each.sizes.get((service, edge), 0.0) for each in readings]
+        begin, end = np.interp(span_ns, at_ns, up_to)
+        sizes[int(min(edge, len(sizes) - 1))] += round(end - begin - below)
+        below = end - begin

@@ -20,6 +20,9 @@ if TYPE_CHECKING:
 TIMEOUT_S = 10.0
 ANY_INPUT = (Tensor("INPUT", "FP32", (-1, -1)),)
 """What is sent to a target that does not say what its models take."""
+_NO_METADATA = (404, 405, 501)
+"""Answers of a target that knows no metadata. Any other, such as 503 of one that is still starting, may be another in a
+moment: what is sent must not hang on that."""
 _SHOWN = 200
 
 
@@ -56,23 +59,21 @@ def parse_target(url: str) -> Target:
 
 
 def model_inputs(target: Target, route: str) -> tuple[Tensor, ...]:
-    """Inputs of the model behind a route, from the protocol's model metadata; `ANY_INPUT` where the target gives none.
+    """Inputs of the model behind a route, from the protocol's model metadata; `ANY_INPUT` where the target knows none.
 
-    Raises EnvironmentProblem where the target cannot be reached.
+    Raises EnvironmentProblem where the target cannot be reached, or answers in any other way.
     """
     head = f"GET {target.path}/v2/models/{route} HTTP/1.1\r\nHost: {target.host}\r\nConnection: close\r\n\r\n"
     status, body = _exchange(target, head.encode("ascii"))
-    if status != 200:
+    if status in _NO_METADATA:
         return ANY_INPUT
-    try:
-        inputs = json.loads(body)["inputs"]
-        return tuple(
-            Tensor(str(each["name"]), str(each["datatype"]), _sizes(each["shape"])) for each in inputs
-        )
-    except (ValueError, KeyError, TypeError):
+    inputs = _inputs(body) if status == 200 else None
+    if inputs is None:
         raise EnvironmentProblem(
-            f"{target}/v2/models/{route}: expected model metadata of the Open Inference Protocol, got {_shown(body)}"
-        ) from None
+            f"{target}/v2/models/{route}: expected model metadata of the Open Inference Protocol, "
+            f"got {status} {_shown(body)}"
+        )
+    return inputs
 
 
 def probe(target: Target, who: str, request: bytes) -> None:
@@ -81,6 +82,17 @@ def probe(target: Target, who: str, request: bytes) -> None:
     status, body = _exchange(target, request)
     if is_refusal(status):
         raise EnvironmentProblem(f"{target} refuses requests of class {who}: {status} {_shown(body)}")
+
+
+def _inputs(metadata: bytes) -> tuple[Tensor, ...] | None:
+    """None where this is no metadata."""
+    try:
+        inputs = json.loads(metadata)["inputs"]
+        return tuple(
+            Tensor(str(each["name"]), str(each["datatype"]), _sizes(each["shape"])) for each in inputs
+        )
+    except (ValueError, KeyError, TypeError):
+        return None
 
 
 def _sizes(shape: Sequence[Any]) -> tuple[int, ...]:

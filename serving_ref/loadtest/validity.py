@@ -14,10 +14,10 @@ from serving_ref.loadtest.recording import SKIPPED
 from serving_ref.loadtest.results import STATUS_NAMES, is_refusal
 
 if TYPE_CHECKING:
+    from scenarios.demand import Demand
     from scenarios.schema import Scenario
     from serving_ref.loadtest.cpu import CpuUse
     from serving_ref.loadtest.launch import Sent
-    from serving_ref.loadtest.schedule import Schedule
 
 _PERCENTILES = {"p50": 50.0, "p95": 95.0, "p99": 99.0, "max": 100.0}
 
@@ -90,7 +90,7 @@ class Conduct:
         }
 
 
-def conduct(scenario: Scenario, schedule: Schedule, sent: Sent, cpu: CpuUse | None) -> Conduct:
+def conduct(scenario: Scenario, schedule: Demand, sent: Sent, cpu: CpuUse | None) -> Conduct:
     """Look at how a schedule was sent."""
     recorded = sent.recorded
     counted = recorded.due_ns >= nanoseconds(scenario.run.warmup)

@@ -1,11 +1,14 @@
 """How far a prediction is from a measurement, figure by figure, and whether that is near enough.
 
 Both are `run.json` documents. A figure that one of them does not have (a load test that did not look into its services
-knows no batches) is left out, and said to be. A percentile that too many failures made infinite in both agrees.
+knows no batches) is left out, and said to be. Latencies are those of answered requests. Where requests failed and none
+was answered there are none, and so, as failed requests are infinitely late, their percentiles are infinite: near each
+other, and far from every finite one.
 """
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any
@@ -48,6 +51,7 @@ TOLERANCES: dict[str, Tolerance] = {
     "utilisation": Tolerance(0.05, 0.0),
     "cost": Tolerance(0.0, 0.02),
 }
+_PERCENTILES = ("p50", "p95", "p99")
 """By kind of figure. Shares are in shares of 1, latencies in seconds. The absolute part of a latency is what a network
 and a clock of milliseconds add where the prediction is of a few milliseconds."""
 
@@ -63,16 +67,17 @@ class Finding:
     unit: Unit
     predicted: float | None
     measured: float | None
+    """Both infinite (`math.inf`) for percentiles where nothing was answered."""
     allowed: float
     """How far apart they may be."""
     verdict: Verdict
 
     @property
     def error(self) -> float | None:
-        """Measured less predicted; None where one is missing."""
+        """Measured less predicted, 0 where both are infinite; None where one is missing."""
         if self.predicted is None or self.measured is None:
             return None
-        return self.measured - self.predicted
+        return 0.0 if self.measured == self.predicted else self.measured - self.predicted
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,8 +108,7 @@ def agreement(predicted: Tree, measured: Tree, tolerances: Mapping[str, Toleranc
     findings = []
     for section, kind, unit, path in _figures(predicted["totals"]):
         before, after = (_at(document["totals"], path) for document in (predicted, measured))
-        tolerance = tolerances[kind]
-        allowed = max(tolerance.absolute, tolerance.relative * abs(before or 0.0))
+        allowed = _allowed(tolerances[kind], before)
         findings.append(Finding(section, kind, unit, before, after, allowed, _judge(before, after, allowed)))
     return Agreement(
         findings=tuple(findings),
@@ -117,10 +121,18 @@ def agreement(predicted: Tree, measured: Tree, tolerances: Mapping[str, Toleranc
     )
 
 
+def _allowed(tolerance: Tolerance, predicted: float | None) -> float:
+    """Finite for an infinite prediction too: no finite measurement is near it."""
+    if predicted is None or math.isinf(predicted):
+        return tolerance.absolute
+    return max(tolerance.absolute, tolerance.relative * abs(predicted))
+
+
 def _judge(predicted: float | None, measured: float | None, allowed: float) -> Verdict:
     if predicted is None or measured is None:
         return Verdict.UNKNOWN
-    return Verdict.WITHIN if abs(measured - predicted) <= allowed else Verdict.BEYOND
+    is_near = measured == predicted or abs(measured - predicted) <= allowed
+    return Verdict.WITHIN if is_near else Verdict.BEYOND
 
 
 def _figures(totals: Tree) -> Iterator[tuple[str, str, Unit, tuple[str, ...]]]:
@@ -131,8 +143,8 @@ def _figures(totals: Tree) -> Iterator[tuple[str, str, Unit, tuple[str, ...]]]:
         where = ("classes", name)
         yield name, "throughput", Unit.RATE, (*where, "answered_per_s")
         yield name, "failed", Unit.SHARE, (*where, "failed_ratio")
-        for level in ("p50", "p95", "p99"):
-            yield name, level, Unit.SECONDS, (*where, "latency_s", level)
+        for level in _PERCENTILES:
+            yield name, level, Unit.SECONDS, (*where, level)
         yield name, "hit-ratio", Unit.SHARE, (*where, "hit_ratio")
     for name in totals["services"]:
         yield f"service {name}", "items-a-batch", Unit.NUMBER, ("services", name, "batch_items_mean")
@@ -141,7 +153,7 @@ def _figures(totals: Tree) -> Iterator[tuple[str, str, Unit, tuple[str, ...]]]:
 
 
 def _at(totals: Tree, path: tuple[str, ...]) -> float | None:
-    """The figure at a path; two that `run.json` does not hold are made from those that it does."""
+    """The figure at a path; those that `run.json` does not hold are made from those that it does."""
     *parents, leaf = path
     node: Any = totals
     for key in parents:
@@ -152,5 +164,9 @@ def _at(totals: Tree, path: tuple[str, ...]) -> float | None:
         return float(node["answered"]) / float(totals["measured_s"])
     if leaf == "failed_ratio":
         return None if node["answered_ratio"] is None else 1.0 - float(node["answered_ratio"])
+    if leaf in _PERCENTILES:
+        seconds = node["latency_s"][leaf]
+        # Without a percentile nothing was answered; with a ratio something was sent and failed.
+        return math.inf if seconds is None and node["answered_ratio"] is not None else seconds
     value = node.get(leaf)
     return None if value is None else float(value)

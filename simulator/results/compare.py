@@ -98,6 +98,8 @@ _SLO: tuple[tuple[str, str, Unit], ...] = (
 )
 _TOTALS = frozenset({"costs/billed_usd", "costs/idle_usd"})
 """Figures that grow with the length of a run."""
+_KINDS = {"simulation": "a simulation", "load-test": "a load test", "incident": "an incident"}
+"""What to call a run, by its source."""
 _DEMAND_OF_CLASS = ("arrivals", "share", "keys", "items", "difficulty", "prompt_tokens", "output_tokens")
 
 
@@ -221,8 +223,11 @@ def _verdicts(documents: Sequence[Tree]) -> tuple[tuple[str, tuple[bool | None, 
 def _warnings(runs: Sequence[Run], names: Sequence[str]) -> Iterator[str]:
     first, base = runs[0].document, names[0]
     for run, name in zip(runs, names, strict=True):
-        for reason in run.document.get("load_test", {}).get("invalid_because", []):
+        load_test = run.document.get("load_test", {})
+        for reason in load_test.get("invalid_because", []):
             yield f"{name} does not count as a measurement: {reason}"
+        for reason in load_test.get("incomplete_because", []):
+            yield f"{name} is an incomplete measurement: {reason}"
     for run, name in zip(runs[1:], names[1:], strict=True):
         other = run.document
         if None not in (demand(first), demand(other)) and demand(first) != demand(other):
@@ -230,7 +235,7 @@ def _warnings(runs: Sequence[Run], names: Sequence[str]) -> Iterator[str]:
         if _measured_s(run) != _measured_s(runs[0]):
             yield f"{name} measures another length of time than {base}: its totals are not comparable, rates are"
         if other["source"] != first["source"]:
-            yield f"{name} is a {other['source']}, {base} a {first['source']}"
+            yield f"{name} is {_KINDS[other['source']]}, {base} {_KINDS[first['source']]}"
         elif not set(other["seeds"]) & set(first["seeds"]):
             yield f"{name} shares no seed with {base}: changes include the luck of the draw"
         elif set(other["seeds"]) != set(first["seeds"]):

@@ -114,6 +114,23 @@ def test_what_was_seen_last_holds_while_nobody_answers(scenario):
     assert [(each.begin_ns, each.end_ns) for each in fleet.usage] == [(0, 0.6 * SECOND)]
 
 
+@pytest.mark.parametrize("odd", [500, [{"metadata": {}}], "no list"], ids=str)
+def test_listings_that_fail_are_told_and_those_after_them_count(scenario, odd):
+    a, b = ready(node("a")), ready(node("b"))
+
+    def nodes_at(seconds):
+        return [a] if seconds < 0.1 else odd if seconds < 0.3 else [a, b]
+
+    with Server(get=listing(nodes_at)) as server, FleetWatch(api(server), scenario) as watch:
+        begin_ns = time.monotonic_ns()
+        time.sleep(0.6)
+    fleet = watch.fleet(begin_ns, (np.array([0, 0.5]) * SECOND).astype(np.int64))
+    assert [each.instance for each in fleet.usage] == [0, 1]
+    (gap,) = watch.gaps()
+    assert gap.startswith("--fleet-from: ")
+    assert "readings failed (the last: " in gap
+
+
 @pytest.mark.parametrize(
     ("nodes", "message"),
     [([], "no node has the instance type"), (403, "--fleet-from: nodes cannot be listed: 403")],

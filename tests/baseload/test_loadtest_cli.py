@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -23,6 +24,7 @@ from simulator.results.run_directory import read_run
 from tests.baseload.cluster_objects import node
 from tests.baseload.test_init_cli import kubeconfig
 from tests.serving_ref.loadtest.servers import WELL, Answer, Server
+from tests.serving_ref.loadtest.test_service_metrics import metrics
 from tests.simulator.small import document
 
 ROOT = Path(__file__).parents[2]
@@ -94,7 +96,7 @@ def test_its_run_directory_is_one_like_a_simulations(path, measured, tmp_path):
     compared = baseload("compare", tmp_path / "predicted", tmp_path / "measured")
     assert compared.exit_code == ExitStatus.OK
     assert "sent" in compared.stdout
-    assert "measured is a load-test, predicted a simulation" in compared.stderr
+    assert "measured is a load test, predicted a simulation" in compared.stderr
     reported = baseload("report", tmp_path / "predicted", tmp_path / "measured", "-o", tmp_path / "both.html")
     assert reported.exit_code == ExitStatus.OK
     assert "was not measured" in (tmp_path / "both.html").read_text()
@@ -212,6 +214,32 @@ def test_a_run_that_skipped_is_kept_says_so_and_ends_with_a_status_of_its_own(pa
     assert "does not count as a measurement" in compared.stderr
 
 
+def test_a_run_is_kept_whatever_its_watchers_come_upon_and_says_what_they_missed(path, tmp_path):
+    """A pod that dies in the middle of saying how it is."""
+    with (
+        Server() as server,
+        Server(get=lambda _: metrics(1) if len(pod.seen) == 1 else Answer(how="truncated")) as pod,
+    ):
+        result = loadtest(path, server, "--metrics", pod.url, "-o", tmp_path / "measured")
+    assert result.exit_code == ExitStatus.OK
+    run = read_run(tmp_path / "measured")
+    (gap,) = run.document["load_test"]["incomplete_because"]
+    assert re.fullmatch(rf"--metrics {pod.url}: \d of \d readings failed \(the last: IncompleteRead.*\)", gap)
+
+    def words(text):
+        return " ".join(text.split())
+
+    assert f"! this measurement is incomplete: {gap}" in words(result.stdout)
+    verified = baseload("verify", path, "--against", tmp_path / "measured")
+    assert f"! the measurement is incomplete: {gap}" in words(verified.stdout)
+    verified = baseload("verify", path, "--against", tmp_path / "measured", "--json")
+    assert json.loads(verified.stdout)["incomplete_because"] == [gap]
+    compared = baseload("compare", tmp_path / "measured", tmp_path / "measured")
+    assert f"measured is an incomplete measurement: {gap}" in compared.stderr
+    assert baseload("report", tmp_path / "measured", "-o", tmp_path / "one.html").exit_code == ExitStatus.OK
+    assert "This measurement is incomplete: --metrics" in (tmp_path / "one.html").read_text()
+
+
 def test_detailed_exitcode_tells_a_missed_slo(path):
     with Server(lambda _: Answer(503)) as server:
         assert loadtest(path, server, "--detailed-exitcode").exit_code == ExitStatus.NEGATIVE
@@ -240,6 +268,10 @@ def test_what_cannot_be_sent_is_refused_before_anything_is_written(path, tmp_pat
         with pytest.raises(EnvironmentProblem, match=r"small\.yaml exists"):
             loadtest(path, server, "-o", path)
         assert server.inferred == []
+    with Server(get=lambda _: Answer(503, body=b"still starting")) as server:
+        with pytest.raises(EnvironmentProblem, match="got 503 still starting"):
+            loadtest(path, server, "-o", tmp_path / "measured")
+        assert [each.method for each in server.seen] == ["GET"]
     with pytest.raises(EnvironmentProblem, match="cannot be reached"):
         loadtest(path, server, "-o", tmp_path / "measured")
     assert sorted(each.name for each in tmp_path.iterdir()) == ["small.yaml", "users.yaml"]
@@ -253,6 +285,9 @@ def test_what_cannot_be_sent_is_refused_before_anything_is_written(path, tmp_pat
         ("--cpu", "4095"),
         ("--max-lag", "soon"),
         ("--duration", "5x"),
+        ("--duration", "0s"),
+        ("--duration", "0"),
+        ("--duration", "-5s"),
     ],
 )
 def test_options_that_make_no_sense_are_refused(path, options):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -57,6 +58,8 @@ def test_a_system_that_behaves_as_simulated_confirms_its_prediction(path, tmp_pa
     assert "made before the load began" in result.stdout
     assert "✓ the prediction holds: " in result.stdout
     assert "figures within their tolerance" in result.stdout
+    assert re.search(r"\n  p50 +1\.\d+ ms +1\.\d+ ms +0\.0 % +±2\.00 ms +✓", result.stdout)
+    assert re.search(r"\n  p99 +\d+ ms +\d+ ms +0\.0 % +±20 % +✓", result.stdout)
 
 
 def test_one_that_does_not_is_told_with_reasons_and_if_asked_a_status(path, tmp_path):
@@ -86,6 +89,39 @@ def test_json_has_every_finding(path, tmp_path):
     kinds = {each["kind"] for each in found["findings"]}
     assert kinds >= {"p99", "throughput", "hit-ratio", "items-a-batch", "utilisation", "cost", "attainment"}
     assert all(each["error"] == 0 for each in found["findings"])
+
+
+NEVER = "classes.search.timeout=2ms"
+"""Feature and model take longer than that: not one search is answered."""
+
+
+def p99_of_searches(found):
+    return next(each for each in found if each["section"] == "search" and each["kind"] == "p99")
+
+
+def test_a_system_that_answers_nothing_is_infinitely_late_in_words_and_in_json(path, tmp_path):
+    run = load_test(path, tmp_path / "measured", NEVER)
+    result = verify(path, run)
+    assert re.search(r"\n  p99 +[0-9.]+ ms +∞ +\+∞ +±20 % +✗", result.stdout)
+    assert "✗ search: p99 is ∞ (nothing was answered), predicted at " in result.stdout
+    assert "✗ search: failed is +100.00 pt from its prediction, 1 pt allowed" in result.stdout
+    found = json.loads(verify(path, run, "--json").stdout, parse_constant=pytest.fail)["findings"]
+    p99 = p99_of_searches(found)
+    assert p99["predicted"] > 0
+    assert (p99["measured"], p99["error"], p99["infinite"]) == (None, None, ["measured", "error"])
+    assert p99["verdict"] == "beyond"
+
+
+def test_a_prediction_that_nothing_is_answered_can_come_true_or_not(path, tmp_path):
+    run = load_test(path, tmp_path / "measured", NEVER)
+    true = verify(path, run, "--set", NEVER)
+    assert re.search(r"\n  p99 +∞ +∞ +0.0 % +✓", true.stdout)
+    p99 = p99_of_searches(json.loads(verify(path, run, "--set", NEVER, "--json").stdout)["findings"])
+    assert (p99["infinite"], p99["error"], p99["verdict"]) == (["predicted", "measured"], 0.0, "within")
+    false = verify(path, load_test(path, tmp_path / "well"), "--set", NEVER)
+    assert re.search(r"✗ search: p99 is [0-9.]+ ms, predicted at ∞ \(nothing answered\)", false.stdout)
+    assert re.search(r"✗ search: throughput is \+[0-9.]+/s from its prediction", false.stdout)
+    assert "✗ search: failed is −100.00 pt from its prediction, 1 pt allowed" in false.stdout
 
 
 def test_a_measurement_that_does_not_count_confirms_nothing(path, tmp_path):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import math
 
 import pytest
 
@@ -103,3 +104,40 @@ def test_throughput_is_what_was_answered():
     found = agreement(PREDICTED, measured(totals__classes__web__answered=2500))
     rate = next(each for each in found.findings if each.kind == "throughput")
     assert (rate.unit, rate.predicted, rate.measured) == (Unit.RATE, 100.0, 50.0)
+
+
+def percentiles(found):
+    return {each.kind: each for each in found.findings if each.kind in ("p50", "p95", "p99")}
+
+
+NOTHING_ANSWERED = {
+    "totals__classes__web__answered": 0,
+    "totals__classes__web__answered_ratio": 0.0,
+    "totals__classes__web__latency_s": {"p50": None, "p95": None, "p99": None},
+}
+"""What `run.json` says of a class that was sent and never answered."""
+
+
+def test_where_nothing_was_answered_percentiles_are_infinite_and_far_from_every_finite_one():
+    """Even where failures and throughput are as predicted, more or less: 0.5 % of the requests were to be answered."""
+    predicted = measured(totals__classes__web__answered=0.001, totals__classes__web__answered_ratio=0.005)
+    wide = TOLERANCES | {"throughput": Tolerance(0.0, 1.0)}
+    for one, other in ((predicted, measured(**NOTHING_ANSWERED)), (measured(**NOTHING_ANSWERED), predicted)):
+        found = agreement(one, other, wide)
+        assert {each.verdict for each in percentiles(found).values()} == {Verdict.BEYOND}
+        assert {abs(each.error) for each in percentiles(found).values()} == {math.inf}
+        assert not found.holds
+
+
+def test_infinite_in_both_is_as_predicted():
+    found = agreement(measured(**NOTHING_ANSWERED), measured(**NOTHING_ANSWERED))
+    assert {each.verdict for each in percentiles(found).values()} == {Verdict.WITHIN}
+    assert {each.error for each in percentiles(found).values()} == {0.0}
+    assert found.holds
+
+
+def test_percentiles_of_a_class_that_was_not_sent_are_unknown():
+    """No answer and no failure: there is nothing that could have been late."""
+    silent = measured(**NOTHING_ANSWERED | {"totals__classes__web__answered_ratio": None})
+    found = agreement(silent, silent)
+    assert {each.verdict for each in percentiles(found).values()} == {Verdict.UNKNOWN}

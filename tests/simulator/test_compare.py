@@ -97,7 +97,7 @@ def test_a_load_test_stands_beside_a_simulation(before):
     changed["replications"] = changed["replications"][:1]
     changed["replications"][0]["seed"] = 0
     found = compare([before, Run(Path("measured"), changed)])
-    assert found.warnings == ("measured is a load-test, before a simulation",)
+    assert found.warnings == ("measured is a load test, before a simulation",)
     assert row_of(found, "classes/home-page/latency_s/p99").unit is Unit.SECONDS
 
 

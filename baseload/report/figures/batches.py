@@ -8,7 +8,7 @@ import numpy as np
 
 from baseload.report import wording
 from baseload.report.facets import Facets
-from baseload.report.figures.drawn import Drawn
+from baseload.report.figures.drawn import Drawn, unseen_services
 from baseload.report.figures.queues import SERVICE_COLOURS
 from baseload.report.style import colours, numbers
 
@@ -44,7 +44,7 @@ def draw(series: Sequence[Series]) -> Drawn:
         heading="Batch sizes",
         takeaways=tuple(_takeaway(each, len(series) > 1) for each in series),
         note="Batches begun after the warm-up.",
-        figure=facets.figure(barmode="overlay"),
+        figure=facets.figure(barmode="overlay") if services else None,
     )
 
 
@@ -69,6 +69,8 @@ def _bars(sizes: dict[int, float], name: str, colour: str, left: float, share: f
 
 
 def _takeaway(series: Series, named: bool) -> str:
+    if not series.services:
+        return unseen_services(series, named)
     parts = []
     for name in series.services:
         totals = series.totals["services"][name]

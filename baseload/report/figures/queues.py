@@ -8,7 +8,7 @@ import numpy as np
 
 from baseload.report import wording
 from baseload.report.facets import TimeFacets
-from baseload.report.figures.drawn import Drawn
+from baseload.report.figures.drawn import Drawn, unseen_services
 from baseload.report.style import CLASS_COLOURS, colours, rgba
 
 if TYPE_CHECKING:
@@ -44,7 +44,7 @@ def draw(series: Sequence[Series]) -> Drawn:
         note="Utilisation: busy time over slot time (replicas that drain included). Queue depth: requests "
         "waiting, read at interval edges, mean over seeds; of a long run the mean (line) and the largest (area) "
         "of each drawn point.",
-        figure=facets.figure(),
+        figure=facets.figure() if services else None,
     )
 
 
@@ -74,6 +74,8 @@ def utilisation(series: Series, service: str) -> Floats:
 
 
 def _takeaway(series: Series, named: bool) -> str:
+    if not series.services:
+        return unseen_services(series, named)
     parts = []
     for name in series.services:
         totals = series.totals["services"][name]

@@ -9,16 +9,17 @@ from pathlib import Path
 import numpy as np
 import psutil
 
+from scenarios.demand import Demand
 from serving_ref.loadtest.cpu import CpuWatch
 from serving_ref.loadtest.launch import Sent, send
-from serving_ref.loadtest.schedule import Schedule, SentClass, Settings, Tensor
+from serving_ref.loadtest.schedule import SentClass, Settings, Tensor
 
 SECOND = 1_000_000_000
 
 
-def schedule(due_ns, *, class_index=None, waits=(), key=None) -> Schedule:
+def schedule(due_ns, *, class_index=None, waits=(), key=None) -> Demand:
     n = len(due_ns)
-    return Schedule(
+    return Demand(
         stream=np.zeros(n, np.int64),
         number=np.arange(n, dtype=np.int64),
         class_index=np.zeros(n, np.int64) if class_index is None else np.asarray(class_index, np.int64),
@@ -51,7 +52,7 @@ def settings(port: int, *classes: SentClass, **changed) -> Settings:
     return Settings(classes=classes or (sent_class(),), **plain | changed)
 
 
-def sent(folder: Path, given: Schedule, how: Settings, on_progress=lambda _: None) -> Sent:
+def sent(folder: Path, given: Demand, how: Settings, on_progress=lambda _: None) -> Sent:
     with CpuWatch({}) as watch:
         return send(folder, given, how, watch, on_progress)
 

@@ -17,7 +17,7 @@ from serving_ref.loadtest.recording import (
     write_recorded,
 )
 from serving_ref.loadtest.results import FIRST_FAILURE, LOST, MODEL, NO_REPLICA, OPEN, RESULTS, SHED, TIMEOUT
-from serving_ref.loadtest.schedule import Schedule, read_schedule, write_schedule
+from serving_ref.loadtest.schedule import read_schedule, write_schedule
 from simulator.demand import draw
 from simulator.results.histogram import lower_edges_ns
 from simulator.results.recorded import CLASS_COUNTERS, LATENCY_KINDS
@@ -54,7 +54,7 @@ def test_the_log_of_a_simulation_counts_to_its_own_record(engine):
     record = simulate(loaded, 3, engine=engine, on_logs=lambda _, each: logs.append(each))
     drawn = draw(loaded, 3)
     recorded, edges_ns = recorded_as(logs[0], drawn), (record.edges_ns, record.histogram_edges_ns)
-    found = measured(loaded.scenario, Schedule(**vars(drawn)), recorded, *edges_ns)
+    found = measured(loaded.scenario, drawn, recorded, *edges_ns)
     for name in ("class_counters", "slo_good", "slo_total", "unfinished", "unfinished_late"):
         assert np.array_equal(getattr(found, name), getattr(record, name)), name
     for name in record.histogram.__slots__:
@@ -148,6 +148,19 @@ def test_a_retried_answer_counts_from_its_first_send_and_from_its_own():
     assert [LATENCY_KINDS[kind] for kind in found.kind] == ["retried_logical", "retried_attempt"]
     assert found.bucket.tolist() == buckets.tolist()
     assert found.count.tolist() == [1, 1]
+
+
+def test_latency_counts_from_when_a_request_was_due_however_late_it_was_sent():
+    """Due at 20 s, sent at 20.15 s, answered at 20.25 s: too late for 200 ms."""
+    due_ns = 20 * SECOND
+    recording = Recording(1, 1)
+    recording.end(recording.begin(0, 0, due_ns, due_ns + 150_000_000), due_ns + 250_000_000, MODEL, 200)
+    recording.state[0] = ENDED
+    edges_ns = np.array([0, 60]) * SECOND
+    found = measured(load().scenario, schedule([due_ns]), recording.recorded(), edges_ns, edges_ns)
+    assert found.class_counters[-1, 0, CLASS_COUNTERS.index("latency_ns")] == 250_000_000
+    assert lower_edges_ns()[found.histogram.bucket[0]] == pytest.approx(250e6, rel=0.016)
+    assert (found.slo_good[-1, 0], found.slo_total[-1, 0]) == (0, 1)
 
 
 def test_what_the_service_names_is_counted_for_it():

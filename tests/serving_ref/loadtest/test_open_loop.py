@@ -11,9 +11,17 @@ import pytest
 
 from scenarios.errors import EnvironmentProblem
 from serving_ref.loadtest.recording import ENDED, SKIPPED, UNFINISHED
-from serving_ref.loadtest.results import MODEL, OPEN
+from serving_ref.loadtest.results import MODEL, OPEN, TIMEOUT
 from serving_ref.loadtest.target import parse_target, probe
-from tests.serving_ref.loadtest.sending import SECOND, generator_process, regular, schedule, sent, settings
+from tests.serving_ref.loadtest.sending import (
+    SECOND,
+    generator_process,
+    regular,
+    schedule,
+    sent,
+    sent_class,
+    settings,
+)
 from tests.serving_ref.loadtest.servers import WELL, Answer, Server
 
 
@@ -56,19 +64,24 @@ def test_a_stall_of_the_server_is_seen_by_all_requests_that_were_due_meanwhile(t
     assert (recorded.state == ENDED).all()
 
 
-def test_a_generator_that_does_not_run_sends_late_counts_from_when_requests_were_due_and_says_so(tmp_path):
+def paused_once():
+    """Stops the generator's process in the middle of a run, for 0.7 s."""
     paused = []
 
-    def pause_once(said):
+    def pause(said):
         if said.get("due", 0) > 20 and not paused:
             process = generator_process()
             process.suspend()
             paused.append(threading.Timer(0.7, process.resume))
             paused[0].start()
 
+    return pause
+
+
+def test_a_generator_that_does_not_run_sends_late_counts_from_when_requests_were_due_and_says_so(tmp_path):
     with Server() as server:
         result = sent(
-            tmp_path, schedule(regular(100, 3)), settings(server.port, duration_ns=3 * SECOND), pause_once
+            tmp_path, schedule(regular(100, 3)), settings(server.port, duration_ns=3 * SECOND), paused_once()
         )
     recorded = result.recorded
     lag_ns = recorded.sent_ns - recorded.due_ns
@@ -77,6 +90,18 @@ def test_a_generator_that_does_not_run_sends_late_counts_from_when_requests_were
     assert lag_ns.max() >= 0.6 * SECOND
     assert (recorded.end_ns - recorded.due_ns >= lag_ns).all()
     assert (recorded.state == ENDED).all()
+
+
+def test_clients_wait_from_when_they_were_to_send(tmp_path):
+    """A request that goes out after its time is over has failed, however fast the answer would be."""
+    with Server() as server:
+        how = settings(server.port, sent_class(timeout_ns=SECOND // 5), duration_ns=3 * SECOND)
+        result = sent(tmp_path, schedule(regular(100, 3)), how, paused_once())
+    recorded = result.recorded
+    lag_ns = recorded.sent_ns - recorded.due_ns
+    assert np.count_nonzero(lag_ns > 0.2 * SECOND) >= 40
+    assert (recorded.result[lag_ns > 0.2 * SECOND] == TIMEOUT).all()
+    assert np.count_nonzero(recorded.result == MODEL) >= 150
 
 
 def test_beyond_the_bound_in_flight_requests_are_skipped_and_counted(tmp_path):

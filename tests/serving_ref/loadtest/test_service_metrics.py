@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 
 import numpy as np
@@ -129,9 +130,76 @@ def test_a_server_that_goes_away_keeps_what_it_has_done(often):
         time.sleep(0.1)
     figures = watch.figures(load().scenario, begin_ns, np.array([0, SECOND]), 0)
     assert 4 <= counters(figures, "batches")[-1] <= 12
+    ready = figures.service_gauges[:, 0, SERVICE_GAUGES.index("ready_replicas")]
+    assert ready.tolist() == [1, 0]
+    (gap,) = watch.gaps()
+    assert gap.endswith("(the last: [Errno 111] Connection refused)")
 
 
-@pytest.mark.parametrize("answer", [Answer(404), Answer(body=b"<html>no metrics</html> 1 2 3")])
+BROKEN = {
+    "a pod that died in mid-answer": Answer(body=b"cut", how="truncated"),
+    "no HTTP": Answer(how="garbled"),
+    "a reset": Answer(how="reset"),
+    "a status": Answer(500),
+    "no metrics": Answer(body=b"<html>no metrics</html> 1 2 3"),
+    "no text": Answer(body=b"\xff"),
+}
+
+
+@pytest.mark.parametrize("broken", BROKEN.values(), ids=BROKEN)
+def test_readings_that_fail_are_told_and_those_after_them_count(often, broken):
+    begin_ns = time.monotonic_ns()
+    with (
+        Server(get=lambda _: broken if 2 < len(server.seen) < 6 else metrics(len(server.seen))) as server,
+        ServiceWatch([server.url]) as watch,
+    ):
+        while len(server.seen) < 12:
+            time.sleep(0.05)
+    figures = watch.figures(load().scenario, begin_ns, np.array([0, 10 * SECOND]), 0)
+    assert counters(figures, "batches")[-1] >= 10 * GROWTH["batches"]
+    assert {each.gauges["ranker", "ready_replicas"] for each in watch.seen} == {1}, "it is there all the time"
+    assert_told(watch, server.url, 3)
+
+
+def assert_told(watch, url, failures):
+    (gap,) = watch.gaps()
+    assert re.fullmatch(rf"--metrics {url}: {failures} of \d+ readings failed \(the last: .+\)", gap)
+
+
+@pytest.mark.parametrize("broken", BROKEN.values(), ids=BROKEN)
+def test_so_are_last_readings_that_fail(broken):
+    with (
+        Server(get=lambda _: broken if len(server.seen) > 1 else metrics(1)) as server,
+        ServiceWatch([server.url]) as watch,
+    ):
+        pass
+    figures = watch.figures(load().scenario, 0, np.array([0, SECOND]), 0)
+    assert counters(figures, "batches").tolist() == [0, 0]
+    assert figures.unseen_services == set()
+    assert_told(watch, server.url, 1)
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        b'baseload_model_server_busy_seconds_total{service="ranker"} NaN',
+        b'baseload_model_server_queue_depth{service="ranker"} NaN',
+        b'baseload_model_server_ready{service="ranker"} +Inf',
+        b'baseload_model_server_batch_items_bucket{service="ranker"} 3',
+        b'baseload_model_server_batch_items_bucket{service="ranker",le="NaN"} 3',
+        b'baseload_model_server_batch_items_bucket{service="ranker",le="-1"} 3',
+    ],
+)
+def test_what_is_no_figure_is_none_and_takes_no_other_along(often, line):
+    begin_ns = time.monotonic_ns()
+    with Server(get=lambda _: Answer(body=metrics(len(server.seen)).body + line + b"\n")) as server:
+        figures = watched(server, begin_ns, [0, 0.3])
+    assert counters(figures, "batches")[-1] > 0
+    assert figures.batch_sizes[0].min() == 0
+    assert figures.service_gauges.max() <= 9
+
+
+@pytest.mark.parametrize("answer", [Answer(404), *BROKEN.values()], ids=["404", *BROKEN])
 def test_an_address_without_metrics_is_told_before_the_run(answer):
     with (
         Server(get=lambda _: answer) as server,

@@ -122,7 +122,7 @@ def test_a_target_that_calls_the_request_invalid_is_told_with_its_words():
         probe(parse_target(server.url), "web", request())
 
 
-def test_a_target_that_is_only_overloaded_or_still_starting_may_be_tested():
+def test_a_target_that_is_only_overloaded_may_be_tested():
     with Server(lambda _: Answer(503)) as server:
         probe(parse_target(server.url), "web", request())
 
@@ -134,11 +134,29 @@ def test_inputs_are_asked_from_the_target():
     with Server(get=lambda _: Answer(body=metadata)) as server:
         assert model_inputs(parse_target(server.url), "main") == (Tensor("x", "INT32", (-1, 2048)),)
         assert server.seen[0].path == "/v2/models/main"
-    with Server(get=lambda _: Answer(404)) as server:
-        assert model_inputs(parse_target(server.url), "main") == ANY_INPUT
     with (
         Server(get=lambda _: Answer(body=b"[]")) as server,
         pytest.raises(EnvironmentProblem, match="expected model metadata of the Open Inference Protocol"),
+    ):
+        model_inputs(parse_target(server.url), "main")
+
+
+@pytest.mark.parametrize("status", [404, 405, 501])
+def test_a_target_that_knows_no_metadata_gets_one_tensor(status):
+    with Server(get=lambda _: Answer(status)) as server:
+        assert model_inputs(parse_target(server.url), "main") == ANY_INPUT
+
+
+@pytest.mark.parametrize("status", [503, 500, 401, 302])
+def test_a_target_that_cannot_give_its_metadata_now_is_told_with_its_words(status):
+    """What its models take is not known then, and a guess would make every request of the run invalid."""
+    body = b'{"error": "no replica of the service is ready"}'
+    with (
+        Server(get=lambda _: Answer(status, body=body)) as server,
+        pytest.raises(
+            EnvironmentProblem,
+            match=rf"{server.url}/v2/models/main: expected model metadata .*, got {status} .*no replica",
+        ),
     ):
         model_inputs(parse_target(server.url), "main")
 
