@@ -51,9 +51,9 @@ TOLERANCES: dict[str, Tolerance] = {
     "utilisation": Tolerance(0.05, 0.0),
     "cost": Tolerance(0.0, 0.02),
 }
-_PERCENTILES = ("p50", "p95", "p99")
 """By kind of figure. Shares are in shares of 1, latencies in seconds. The absolute part of a latency is what a network
 and a clock of milliseconds add where the prediction is of a few milliseconds."""
+_PERCENTILES = ("p50", "p95", "p99")
 
 
 @dataclass(frozen=True, slots=True)
