@@ -125,7 +125,8 @@ def test_connections_are_kept_and_used_again(tmp_path):
         result = sent(
             tmp_path, schedule(regular(100, 1)), settings(server.port, duration_ns=SECOND, connections=3)
         )
-    assert server.connections == result.connections <= 10
+    # A new one only where all are busy; a busy machine may need some.
+    assert server.connections == result.connections <= max(3, result.most_in_flight) < 100
     assert len(server.inferred) == 100
 
 
