@@ -77,7 +77,7 @@ def up(
 ) -> None:
     """Bring the cluster up, or what is missing of it.
 
-    The first time it builds Kubernetes and the parts from source: 10 to 20 minutes on two cores. Later a
+    The first time it builds Kubernetes (5 minutes on two cores) and the parts (10 more) from source. Later a
     cluster is up in seconds. Nodes are added and parts switched on where the cluster is up already.
 
     \b

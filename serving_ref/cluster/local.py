@@ -225,7 +225,7 @@ class LocalCluster:
 
     def status(self) -> ClusterStatus:
         """What it is right now; never an error where it is down or half down."""
-        return local_status(self)
+        return local_status(self.name, self.folder, self.kubectl)
 
     def kubectl_when_up(self) -> Kubectl:
         """A kubectl for it.

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from serving_ref.cluster.processes import running
 
 if TYPE_CHECKING:
     from serving_ref.cluster.kubectl import Kubectl
-    from serving_ref.cluster.local import LocalCluster
+    from serving_ref.cluster.record import ClusterFolder
 
 PART_PROGRAMS = {
     "kwok": ("kwok",),
@@ -83,24 +83,16 @@ def remote_status(name: str, driver: str, kubectl: Kubectl) -> ClusterStatus:
     return ClusterStatus(name, driver, up=True, version=version, nodes=nodes)
 
 
-def local_status(cluster: LocalCluster) -> ClusterStatus:
+def local_status(name: str, folder: ClusterFolder, kubectl: Kubectl) -> ClusterStatus:
     """The status of a cluster of this machine; never an error where it is down or half down."""
-    record = cluster.folder.read()
+    record = folder.read()
     if record is None:
-        return ClusterStatus(cluster.name, "local", up=False)
-    alive = set(running(cluster.folder.root))
+        return ClusterStatus(name, "local", up=False)
+    alive = set(running(folder.root))
     wanted = [f"control/{program}" for program in CONTROL_PROGRAMS]
     wanted += [f"{node.name}/{program}" for node in record.nodes for program in NODE_PROGRAMS]
     parts = {
         part: all(f"control/{program}" in alive for program in PART_PROGRAMS[part]) for part in record.parts
     }
-    found = remote_status(cluster.name, "local", cluster.kubectl)
-    return ClusterStatus(
-        cluster.name,
-        "local",
-        up=found.up,
-        version=found.version,
-        nodes=found.nodes,
-        programs={name: name in alive for name in wanted},
-        parts=parts,
-    )
+    programs = {program: program in alive for program in wanted}
+    return replace(remote_status(name, "local", kubectl), programs=programs, parts=parts)

@@ -132,7 +132,7 @@ class Toolbox:
         go = find_go(missing)
         names = ", ".join(f"{component.name} {pinned_version(component)}" for component in missing)
         self._say(
-            f"building {names} with {go.version}: once a machine, 10 to 20 minutes for all on two cores"
+            f"building {names} with {go.version}: once a machine, 15 to 20 minutes for all on two cores"
         )
         for component in missing:
             with self._alone(component):
