@@ -66,10 +66,15 @@ def measured(path, do, *options):
     return result.exit_code, json.loads(result.stdout), server
 
 
-def start_ns(server, due_ns):
-    """Beginning of the run on the server's clock: nothing arrives before it is due."""
-    number = [int(each.id.split("-")[1]) for each in server.inferred]
-    return min(each.at_ns - due_ns[n] for each, n in zip(server.inferred, number, strict=True))
+def arrivals_ns(server, due_ns):
+    """When each request arrived, by the server's clock and from the beginning of the run; and that beginning: nothing
+    arrives before it is due."""
+    number = np.array([int(each.id.split("-")[1]) for each in server.inferred])
+    at_ns = np.array([each.at_ns for each in server.inferred])
+    start_ns = int((at_ns - due_ns[number]).min())
+    arrived_ns = np.zeros_like(due_ns)
+    arrived_ns[number] = at_ns - start_ns
+    return arrived_ns, start_ns
 
 
 def test_a_stall_of_a_second_is_in_the_percentiles_and_slos_as_all_that_would_have_been_sent_meanwhile(path):
@@ -77,20 +82,25 @@ def test_a_stall_of_a_second_is_in_the_percentiles_and_slos_as_all_that_would_ha
     status, run, server = measured(path, lambda server: stalls.append(server.stall(1.0)), "--max-lag", "10s")
     assert status == ExitStatus.OK
     drawn = draw(load_scenario(path))
-    begin_ns, end_ns = (each - start_ns(server, drawn.due_ns) for each in stalls[0])
-    meanwhile = (drawn.due_ns >= begin_ns) & (drawn.due_ns < end_ns)
+    arrived_ns, start_ns = arrivals_ns(server, drawn.due_ns)
+    begin_ns, end_ns = (each - start_ns for each in stalls[0])
+    meanwhile = (drawn.due_ns > begin_ns) & (drawn.due_ns < end_ns)
     assert np.count_nonzero(meanwhile) > 70
-    latency_ns = np.where(meanwhile, end_ns - drawn.due_ns, 0)
-    counted = drawn.due_ns + latency_ns >= WARMUP_S * SECOND
+    assert (arrived_ns[meanwhile] >= end_ns).all()
+    # They went out when they were due, each on a connection of its own, although no answer came.
+    assert run["load_test"]["schedule_lag_s"]["max"] < 0.5
+    assert run["load_test"]["connections"] >= np.count_nonzero(meanwhile)
     for place, name in enumerate(("home-page", "search")):
-        felt_s = latency_ns[counted & (drawn.class_index == place)] / SECOND
+        counted = (arrived_ns >= WARMUP_S * SECOND) & (drawn.class_index == place)
+        felt_s = (arrived_ns - drawn.due_ns)[counted] / SECOND
         totals = run["totals"]["classes"][name]
         assert totals["failed"] == 0
+        assert totals["latency_s"]["mean"] > 0.98 * felt_s.mean()
         for level in (95, 99):
             expected = np.percentile(felt_s, level)
             assert expected > 0.6
-            # The server is not done with them at once; and histograms are off by up to 1.6 %.
-            assert 0.98 * expected < totals["latency_s"][f"p{level}"] < expected + 0.25, (name, level)
+            # The answers come a little after that; and histograms are off by up to 1.6 %.
+            assert 0.98 * expected < totals["latency_s"][f"p{level}"] < expected + 0.3, (name, level)
         expected = np.mean(felt_s <= 0.5)
         assert expected < 0.92
         assert expected - 0.1 < run["totals"]["slos"][name]["attainment"] < expected + 0.02, name
@@ -114,4 +124,5 @@ def test_a_generator_that_was_held_up_is_no_faster_server(path):
     assert overall["failed"] == 0
     assert overall["latency_s"]["p99"] >= 0.5
     assert overall["latency_s"]["p95"] >= 0.3
+    assert overall["latency_s"]["mean"] >= 0.04
     assert all(run["totals"]["slos"][name]["attainment"] < 0.98 for name in ("home-page", "search"))

@@ -105,13 +105,12 @@ def test_clients_wait_from_when_they_were_to_send(tmp_path):
 
 
 def test_beyond_the_bound_in_flight_requests_are_skipped_and_counted(tmp_path):
+    said = {}
     with Server(lambda _: Answer(how="never")) as server:
-        result = sent(
-            tmp_path,
-            schedule(regular(100, 1)),
-            settings(server.port, duration_ns=SECOND, drain_ns=0, max_in_flight=7),
-        )
+        how = settings(server.port, duration_ns=SECOND, drain_ns=0, max_in_flight=7)
+        result = sent(tmp_path, schedule(regular(100, 1)), how, said.update)
     recorded = result.recorded
+    assert (said["due"], said["skipped"]) == (100, 93)
     assert result.most_in_flight == 7
     assert recorded.state[:7].tolist() == [UNFINISHED] * 7
     assert recorded.state[7:].tolist() == [SKIPPED] * 93
