@@ -94,6 +94,11 @@ class Connection(asyncio.Protocol):
 
     # What the parser calls.
 
+    def on_message_begin(self) -> None:
+        """Leave it where nobody has asked: nothing on this connection can be believed."""
+        if self.answer is None or self.answer.done():
+            self.close()
+
     def on_body(self, body: bytes) -> None:
         """Keep a part of the body."""
         self.parts.append(body)
@@ -109,7 +114,6 @@ class Connection(asyncio.Protocol):
         self.parts, self.size = [], 0
         self.parser = httptools.HttpResponseParser(self)
         if answer is None or answer.done():
-            self.close()  # a response that nobody asked for, or no longer: nothing on this connection can be believed
             return
         if leave:
             self.close()

@@ -37,7 +37,7 @@ class Replica:
     async def call(self, request: Sequence[bytes], timeout_s: float) -> Response:
         """Send a request and return the response. Raises Lost."""
         self.outstanding += 1
-        connection = None
+        connection = response = None
         try:
             async with asyncio.timeout(timeout_s):
                 connection = self._idle() or await self._connect()
@@ -46,11 +46,11 @@ class Replica:
             raise Lost("no answer in time") from None
         finally:
             self.outstanding -= 1
-            if connection is not None and not connection.closed:
-                if connection.answer is not None and connection.answer.done():
-                    self.idle.append((time.monotonic_ns(), connection))
-                else:
-                    connection.close()
+            # Whoever gave up in between has left a response to come: the next request would get it for its own.
+            if connection is not None and response is None:
+                connection.close()
+        if not connection.closed:
+            self.idle.append((time.monotonic_ns(), connection))
         return response
 
     def _idle(self) -> Connection | None:
