@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import math
 import re
 import time
@@ -123,6 +124,9 @@ class Gateway:
         except asgi.Disconnected:
             self.metrics.ended(name if route else _UNKNOWN, request_class, Outcome.INVALID, None)
             return
+        except Exception as error:  # a defect, or nonsense in Redis: an outcome like others, counted once
+            logging.getLogger("uvicorn.error").exception("a request broke")
+            reply = Reply(Outcome.ERROR, asgi.error_body(type(error).__name__), STATUS[Outcome.ERROR], "")
         answered = STATUS[reply.outcome] == 200
         elapsed_s = (time.monotonic_ns() - begun_ns) / 1e9
         self.metrics.ended(

@@ -10,7 +10,13 @@ from typing import TYPE_CHECKING, Any
 import orjson
 
 from serving_ref import asgi, protocol
-from serving_ref.inference import InvalidRequest, checked_request, input_tensors, response_body
+from serving_ref.inference import (
+    InvalidRequest,
+    InvalidResponse,
+    checked_request,
+    input_tensors,
+    response_body,
+)
 from serving_ref.metrics import CONTENT_TYPE, exposed
 from serving_ref.model_server.batcher import NEVER, Batcher, Expired, Queue, QueueFull
 from serving_ref.model_server.metrics import Metrics
@@ -129,6 +135,8 @@ class ModelServer:
             outcome, body = Outcome.TIMEOUT, asgi.error_body("the time that the client gave was over")
         except NotReady:
             outcome, body = Outcome.NO_REPLICA, asgi.error_body("the model is not ready")
+        except InvalidResponse as error:
+            outcome, status, body = Outcome.ERROR, 500, asgi.error_body(str(error))
         except Exception as error:
             outcome, status, body = Outcome.ERROR, 500, asgi.error_body(f"{type(error).__name__}: {error}")
         self.metrics.requests[outcome].inc()

@@ -86,12 +86,10 @@ def test_the_answer_to_a_call_that_was_given_up_reaches_nobody(given_up):
     with_peer(play)
 
 
-@pytest.mark.parametrize(
-    "after",
-    [b"HTTP/1.1 200 OK\r\ncontent-length: 9\r\n\r\n/poisoned", b"HTTP/1.1 200 OK\r\ncontent-length: 9\r\n\r\n/poi", b"HTTP"],
-    ids=["a whole one", "half of one", "the beginning of one"],
-)  # fmt: skip
-def test_an_answer_that_nobody_asked_for_reaches_nobody(after):
+@pytest.mark.parametrize("cut", [None, -5, 4], ids=["a whole one", "half of one", "the beginning of one"])
+def test_an_answer_that_nobody_asked_for_reaches_nobody(cut):
+    after = b"HTTP/1.1 200 OK\r\ncontent-length: 9\r\n\r\n/poisoned"[:cut]
+
     async def play(peer, replica):
         for number in range(3):
             assert (await ask(replica, number)).body == b"/%d" % number

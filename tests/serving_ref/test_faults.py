@@ -50,6 +50,28 @@ def test_a_killed_model_servers_requests_are_sent_to_another(servers):
     counted_as_seen(gateway, traffic)
 
 
+def test_a_request_is_sent_once_more_and_no_third_time(servers):
+    """Both replicas that had it are killed under it; the third one never hears of it."""
+    replicas = [servers.model_server("10m") for _ in range(3)]
+    gateway = servers.gateway(services=[upstream("ranker", replicas, eject="10m")])
+
+    def holder(others: list[Server]) -> Server | None:
+        serving = (it for it in others if it.metric("baseload_model_server_in_service"))
+        return next(serving, None)
+
+    with Traffic(lambda _: gateway.infer("main", BODY), clients=1) as traffic:
+        left = list(replicas)
+        for _ in range(2):
+            left.remove(found := wait_until(lambda: holder(left), "the request on a replica"))
+            found.kill()
+        wait_until(lambda: traffic.answers, "the end of the request")
+        assert outcomes(traffic.answers[:1]) == {"lost": 1}
+        assert gateway.metric("baseload_gateway_redispatched_total") == 1
+        # The next request has both chances again.
+        wait_until(lambda: holder(left), "the next request on the third").kill()
+    assert outcomes(traffic.answers) == {"lost": 1, "no_replica": len(traffic.answers) - 1}
+
+
 def test_without_another_replica_the_request_is_lost_then_refused_then_served_again(servers):
     replica = servers.model_server("50ms", instances=8)
     gateway = servers.gateway([replica])

@@ -10,7 +10,9 @@ from hypothesis import strategies as st
 from serving_ref.inference import (
     DTYPES,
     InvalidRequest,
+    InvalidResponse,
     TensorSpec,
+    check_response,
     checked_request,
     input_tensors,
     lowest,
@@ -116,6 +118,35 @@ def test_a_response_carries_its_tensors_and_id():
         {"name": "y", "datatype": "FP32", "shape": [2, 1], "data": [1.5, 2]},
         {"name": "n", "datatype": "INT64", "shape": [2], "data": [3, 4]},
     ]
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+@pytest.mark.parametrize("datatype", ["FP16", "FP32", "FP64"])
+def test_a_value_that_json_cannot_carry_is_named_and_not_sent_as_null(datatype, value):
+    outputs = {"x": np.zeros(2, DTYPES[datatype]), "y": np.array([1, value], DTYPES[datatype])}
+    with pytest.raises(InvalidResponse, match="output y of the model is not finite"):
+        response_body("m", "1", None, outputs)
+
+
+@given(st.binary(max_size=60))
+def test_no_bytes_pass_for_a_response(body):
+    with pytest.raises(InvalidResponse):
+        check_response(body)
+
+
+@given(
+    st.fixed_dictionaries(
+        {}, optional={"outputs": st.lists(tensors, max_size=3) | json_values, "id": json_values}
+    )
+)
+def test_what_passes_for_a_response_can_be_given_an_id_and_asked_how_sure_it_is(document):
+    body = json.dumps(document).encode()
+    try:
+        check_response(body)
+        assert json.loads(with_id(body, "b"))["outputs"] == json.loads(body)["outputs"]
+        lowest(body, "x")
+    except InvalidResponse:
+        return
 
 
 def test_a_shared_answer_gets_the_id_of_who_asked():
