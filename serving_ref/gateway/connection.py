@@ -25,6 +25,15 @@ MAX_RESPONSE_BYTES = 64 * 1024 * 1024
 _OUTCOME = protocol.OUTCOME.encode()
 
 
+def watch_peer(transport: asyncio.BaseTransport) -> None:
+    """Have the kernel give a connection up when nothing is heard from the other side's kernel."""
+    own = transport.get_extra_info("socket")
+    own.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+    for name, value in _DEAD_PEER.items():
+        if hasattr(socket, name):
+            own.setsockopt(socket.IPPROTO_TCP, getattr(socket, name), value)
+
+
 class Lost(Exception):
     """The connection could not be made, or ended before the response was whole."""
 
@@ -73,11 +82,7 @@ class Connection(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Keep the transport."""
         self.transport = cast("asyncio.Transport", transport)  # uvloop's own class is no subclass of it
-        own = transport.get_extra_info("socket")
-        own.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
-        for name, value in _DEAD_PEER.items():
-            if hasattr(socket, name):
-                own.setsockopt(socket.IPPROTO_TCP, getattr(socket, name), value)
+        watch_peer(transport)
 
     def data_received(self, data: bytes) -> None:
         """Feed the parser."""

@@ -113,11 +113,12 @@ class Server:
         answered = {name.lower(): value for name, value in response.getheaders()}
         return Answer(response.status, answered, content, time.monotonic() - begun)
 
-    def say(self, words: bytes) -> bytes:
-        """Send bytes on a connection of their own, and return what comes back first."""
+    def say(self, words: bytes, lines: int = 1) -> bytes:
+        """Send bytes on a connection of their own, and return the first lines that come back."""
         with socket.create_connection(("127.0.0.1", self.port), PATIENCE_S) as connection:
             connection.sendall(words)
-            return connection.recv(4096)
+            with connection.makefile("rb") as answer:
+                return b"".join(answer.readline() for _ in range(lines))
 
     def infer(self, name: str, body: bytes, **headers: str) -> Answer:
         return self.request("POST", f"/v2/models/{name}/infer", body, **headers)
