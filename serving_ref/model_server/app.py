@@ -52,7 +52,6 @@ class ModelServer:
         self.batcher: Batcher | None = None
         self.metrics = Metrics(settings.service, settings.instances)
         self.draining = False
-        self.in_flight = 0
         self.loading: asyncio.Task[None] | None = None
         name, version = settings.model.name, settings.model.version
         self.paths = (f"/v2/models/{name}", f"/v2/models/{name}/versions/{version}")
@@ -68,7 +67,7 @@ class ModelServer:
         return self.batcher.queue.size if self.batcher else 0
 
     def _in_service(self) -> int:
-        return self.in_flight - self._queue_depth()
+        return self.batcher.in_service if self.batcher else 0
 
     @property
     def ready(self) -> bool:
@@ -109,11 +108,7 @@ class ModelServer:
         if scope["type"] == "lifespan":
             await asgi.lifespan(receive, send, self.start)
         elif scope["method"] == "POST" and scope["path"] in self.infer_paths:
-            self.in_flight += 1
-            try:
-                await self._infer(scope, receive, send)
-            finally:
-                self.in_flight -= 1
+            await self._infer(scope, receive, send)
         else:
             status, body, kind = self._other(scope["method"], scope["path"])
             await asgi.respond(send, status, body, [kind])

@@ -134,6 +134,8 @@ class Batcher:
         self.changed = threading.Condition()
         self.watched_until_ns = NEVER
         """When a thread will look at the queue by itself; NEVER: all of them sleep or work."""
+        self.in_service = 0
+        """Requests in batches that are in the model."""
         self.threads = [
             threading.Thread(target=self._instance, name=f"instance-{number}", daemon=True)
             for number in range(instances)
@@ -164,8 +166,10 @@ class Batcher:
                 Exception
             ) as error:  # a model may fail in any way, and every request of the batch must hear of it
                 logging.getLogger("uvicorn.error").exception("a batch of %d failed", len(batch))
+                self._done(batch)
                 self._from_thread(self._refuse, batch, error)
             else:
+                self._done(batch)
                 self._from_thread(self._deliver, batch, outputs)
             items = sum(waiting.items for waiting in batch)
             self.observer.batch_done(batch, items, begun_ns, time.monotonic_ns())
@@ -180,6 +184,7 @@ class Batcher:
                 if expired:
                     self._from_thread(self._refuse, expired, Expired())
                 if isinstance(found, list):
+                    self.in_service += len(found)
                     if self.queue.size:
                         self.changed.notify()
                     return found
@@ -189,6 +194,11 @@ class Batcher:
                     self.watched_until_ns = found
                     self.changed.wait((found - now_ns) / NANOSECONDS_PER_SECOND)
                     self.watched_until_ns = NEVER
+
+    def _done(self, batch: Sequence[Waiting]) -> None:
+        """A batch has left the model: before its clients hear of it, so that they find it gone."""
+        with self.changed:
+            self.in_service -= len(batch)
 
     def _run(self, batch: list[Waiting]) -> Tensors:
         if len(batch) == 1:
