@@ -47,6 +47,8 @@ class Waiting:
     priority: int
     deadline_ns: int
     answer: asyncio.Future[Tensors]
+    kind: object = None
+    """Data types and shapes of its inputs, without the first dimension: only equals can share a batch."""
     enqueued_ns: int = 0
 
 
@@ -69,18 +71,25 @@ class Queue:
     """Requests that wait."""
     items: int = 0
     """Items that wait."""
+    kind: object = None
+    """Of the request that came last."""
+    mixed: bool = False
+    """Whether requests of another kind may wait beside it."""
 
     @property
     def may_go(self) -> bool:
         """Whether a batch might be ready now, its delay not being over; False is certain, and costs no walk."""
         smallest = self.rule.preferred[0] if self.rule.preferred else self.rule.max_items
-        return self.rule.delay_ns == 0 or self.items >= smallest or self.size >= self.rule.max_requests
+        enough = self.items >= smallest or self.size >= self.rule.max_requests
+        return enough or self.mixed or self.rule.delay_ns == 0
 
     def join(self, waiting: Waiting, now_ns: int) -> None:
         """Add a request. Raises QueueFull."""
         if self.most is not None and self.size >= self.most:
             raise QueueFull
         waiting.enqueued_ns = now_ns
+        self.mixed = self.size > 0 and (self.mixed or waiting.kind != self.kind)
+        self.kind = waiting.kind
         self.levels[waiting.priority].append(waiting)
         self.size += 1
         self.items += waiting.items
@@ -116,7 +125,7 @@ class Queue:
                 self.size -= 1
                 self.items -= waiting.items
                 expired.append(waiting)
-            elif gathering.take(waiting.items):
+            elif gathering.take(waiting.items, waiting.kind):
                 place += 1
             else:
                 return False
@@ -148,7 +157,8 @@ class Batcher:
 
         Raises QueueFull, Expired, or the model's error.
         """
-        waiting = Waiting(inputs, items, priority, deadline_ns, self.loop.create_future())
+        kind = tuple((rows.dtype, rows.shape[1:]) for rows in inputs.values())
+        waiting = Waiting(inputs, items, priority, deadline_ns, self.loop.create_future(), kind)
         with self.changed:
             self.queue.join(waiting, time.monotonic_ns())
             # Else whoever watches the queue will see it in time.
