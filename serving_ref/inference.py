@@ -125,6 +125,8 @@ def _array(tensor: Mapping[str, Any], spec: TensorSpec) -> NDArray[Any]:
         raise InvalidRequest(f"{name}: data is ragged") from None
     if found.size != math.prod(shape):
         raise InvalidRequest(f"{name}: shape {list(shape)} needs {math.prod(shape)} values, got {found.size}")
+    if dtype.kind == "u" and found.dtype.kind == "f":
+        found = _whole_numbers(tensor["data"], found)
     if found.dtype.kind not in _KINDS[dtype.kind]:
         raise InvalidRequest(f"{name}: data is not {spec.datatype}")
     with np.errstate(over="ignore"):
@@ -134,6 +136,14 @@ def _array(tensor: Mapping[str, Any], spec: TensorSpec) -> NDArray[Any]:
     if dtype.kind == "f" and not np.isfinite(array).all():
         raise InvalidRequest(f"{name}: a value is out of range for {spec.datatype}")
     return array
+
+
+def _whole_numbers(data: list[Any], found: NDArray[Any]) -> NDArray[Any]:
+    """Return data as unsigned numbers where it is that: numpy reads whole numbers on both sides of 2**63 as floats."""
+    values = np.asarray(data, object).ravel().tolist()
+    if all(type(value) is int and 0 <= value < 1 << 64 for value in values):
+        return np.array(values, np.uint64)
+    return found
 
 
 def response_body(model: str, version: str, ident: str | None, outputs: Mapping[str, NDArray[Any]]) -> bytes:

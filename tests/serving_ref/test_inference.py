@@ -103,6 +103,42 @@ def test_whole_numbers_are_not_rounded_or_wrapped(value):
         read(request_of(datatype="UINT8", data=[1, 2, 3, value]), TensorSpec("x", "UINT8", (2,)))
 
 
+BOUNDS = {name: np.iinfo(dtype) for name, dtype in DTYPES.items() if name.startswith(("INT", "UINT"))}
+
+
+@given(st.data())
+def test_whole_numbers_arrive_as_they_are_or_not_at_all(data):
+    """Also those beyond 2**53, which a float would round, and on both sides of 2**63, which numpy reads as floats."""
+    datatype = data.draw(st.sampled_from(sorted(BOUNDS)))
+    low, high = BOUNDS[datatype].min, BOUNDS[datatype].max
+    edges = [low, high, low - 1, high + 1, 2**53 + 1, 2**63 - 1, 2**63, 2**64 - 1]
+    values = data.draw(
+        st.lists(st.sampled_from(edges) | st.integers(-(2**63), 2**64 - 1), min_size=1, max_size=4)
+    )
+    body = request_of(datatype=datatype, shape=[len(values), 1], data=[[value] for value in values])
+    try:
+        _, tensors = read(body, TensorSpec("x", datatype, (1,)))
+    except InvalidRequest:
+        assert not all(low <= value <= high for value in values)
+    else:
+        assert tensors["x"].ravel().tolist() == values
+        assert tensors["x"].dtype == DTYPES[datatype]
+
+
+@pytest.mark.parametrize(
+    "data", [[2**53 + 1, 2**64 - 1], [[2**53 + 1], [2**64 - 1]], [0, 2**63], [2**64 - 1, 1]], ids=repr
+)
+def test_large_unsigned_numbers_are_exact(data):
+    _, tensors = read(request_of(datatype="UINT64", shape=[2, 1], data=data), TensorSpec("x", "UINT64", (1,)))
+    assert tensors["x"].ravel().tolist() == np.array(data, object).ravel().tolist()
+
+
+@pytest.mark.parametrize("data", [[1.0, 2**64 - 1], [1.5, 2], ["1", 2**64 - 1], [None, 1]], ids=repr)
+def test_what_is_not_whole_is_no_unsigned_number(data):
+    with pytest.raises(InvalidRequest):
+        read(request_of(datatype="UINT64", shape=[2, 1], data=data), TensorSpec("x", "UINT64", (1,)))
+
+
 def test_inputs_must_agree_on_the_number_of_items():
     tensor = {"name": "x", "datatype": "FP32", "shape": [1], "data": [1]}
     other = {**tensor, "name": "y", "shape": [2], "data": [1, 2]}
