@@ -65,6 +65,14 @@ class Gateway:
             asyncio.create_task(service.replicas.keep_looking()) for service in self.services.values()
         ]
 
+    @property
+    def ready(self) -> bool:
+        """Whether it knows its replicas, and is not on its way out. Replicas that are not well are another matter: a
+        service that is down must not take the gateway from the others."""
+        now_ns = time.monotonic_ns()
+        known = all(service.replicas.known(now_ns) for service in self.services.values())
+        return known and not self.draining
+
     def begin_drain(self) -> None:
         """Be not ready from now on, and ask clients to leave their connections."""
         self.draining = True
@@ -189,7 +197,7 @@ class Gateway:
         elif path == "/v2/health/live":
             document = {"live": True}
         elif path == "/v2/health/ready":
-            status, document = 503 if self.draining else 200, {"ready": not self.draining}
+            status, document = 200 if self.ready else 503, {"ready": self.ready}
         elif path == "/v2":
             document = {
                 "name": "baseload-gateway",
