@@ -39,6 +39,7 @@ class Request:
     """A validated request."""
 
     body: bytes
+    version: str | None
     ident: str | None
     key: str | None
     difficulty: float | None
@@ -144,7 +145,12 @@ class RouteHandler:
 
     def _begin(self, request: Request) -> Flight:
         work = Work(
-            request.body, request.priority, request.deadline_ns, request.difficulty, self.route.redispatch
+            request.body,
+            request.priority,
+            request.deadline_ns,
+            request.version,
+            request.difficulty,
+            self.route.redispatch,
         )
         flight = Flight(request, work)
         self.outstanding += 1

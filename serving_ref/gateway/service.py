@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import orjson
 
@@ -17,11 +17,12 @@ from serving_ref.gateway.verdict import verdict
 from serving_ref.protocol import Outcome
 
 if TYPE_CHECKING:
+    from serving_ref.gateway.connection import Response
     from serving_ref.gateway.metrics import Metrics
     from serving_ref.gateway.settings import Upstream
 
 NEVER = 1 << 62
-_METADATA_TIMEOUT_S = 5.0
+_QUESTION_TIMEOUT_S = 5.0
 
 
 @dataclass(eq=False)
@@ -49,6 +50,7 @@ class Work:
     body: bytes
     priority: int
     deadline_ns: int
+    version: str | None = None
     difficulty: float | None = None
     may_redispatch: bool = False
     """It may be sent once more, if its replica is lost or not up yet."""
@@ -84,7 +86,7 @@ class Service:
         metrics.ready_replicas.labels(self.name).set_function(
             lambda: len(self.replicas.ready(time.monotonic_ns()))
         )
-        self.path = f"/v2/models/{settings.model}/infer".encode()
+        self.path = f"/v2/models/{settings.model}".encode()
 
     async def answer(self, work: Work) -> Reply:
         """Call a replica, and once more another one if the first is lost or not up yet."""
@@ -125,19 +127,19 @@ class Service:
             self.results[reply.outcome].inc()
             return reply
 
-    async def metadata(self) -> dict[str, Any] | None:
-        """Return what a replica says of its model; None where none says anything."""
+    async def ask(self, version: str | None, what: str = "") -> Response | None:
+        """Ask about the model until a replica answers with 200. Else: what another one answered; None: none did."""
+        answer = None
         for replica in self.replicas.ready(time.monotonic_ns()):
-            place = (self.settings.model.encode(), replica.host.encode(), replica.port)
-            request = b"GET /v2/models/%b HTTP/1.1\r\nhost: %b:%d\r\n\r\n" % place
+            place = (self._path(version), what.encode(), replica.host.encode(), replica.port)
+            request = b"GET %b%b HTTP/1.1\r\nhost: %b:%d\r\n\r\n" % place
             try:
-                response = await replica.call([request], _METADATA_TIMEOUT_S)
+                answer = await replica.call([request], _QUESTION_TIMEOUT_S)
             except Lost:
                 continue
-            if response.status == 200:
-                document: dict[str, Any] = orjson.loads(response.body)
-                return document
-        return None
+            if answer.status == 200:
+                break
+        return answer
 
     def _refused(self, outcome: Outcome, message: str, retry_after_s: float = 1.0) -> Reply:
         self.results[outcome].inc()
@@ -146,6 +148,9 @@ class Service:
     def _refusal(self, outcome: Outcome, message: str, retry_after_s: float = 1.0) -> Reply:
         status = protocol.STATUS[outcome]
         return Reply(outcome, asgi.error_body(message), status, self.name, retry_after_s)
+
+    def _path(self, version: str | None) -> bytes:
+        return self.path if version is None else b"%b/versions/%b" % (self.path, version.encode())
 
     def _request(self, replica: Replica, work: Work, now_ns: int) -> tuple[bytes, bytes]:
         """Return head and body of the request: the deadline as what is left of it."""
@@ -157,8 +162,8 @@ class Service:
             more += b"%b: %.9f\r\n" % (_DIFFICULTY, work.difficulty)
         if self.settings.schedule_parameters:
             body = with_schedule(work, now_ns)
-        place = (self.path, replica.host.encode(), replica.port)
-        head = b"POST %b HTTP/1.1\r\nhost: %b:%d\r\ncontent-type: application/json\r\n" % place
+        place = (self._path(work.version), replica.host.encode(), replica.port)
+        head = b"POST %b/infer HTTP/1.1\r\nhost: %b:%d\r\ncontent-type: application/json\r\n" % place
         head += b"%b: %d\r\n%bcontent-length: %d\r\n\r\n" % (_PRIORITY, work.priority, more, len(body))
         return head, body
 
