@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import re
 from enum import Enum
+from functools import lru_cache
 from typing import NamedTuple
 
 from serving_ref.inference import InvalidRequest
@@ -89,6 +90,7 @@ class ModelPath(NamedTuple):
     """INFER, READY, or None: its metadata."""
 
 
+@lru_cache(maxsize=1024)
 def model_path(path: str) -> ModelPath | None:
     """Read a path; None where it names no model."""
     found = _MODEL_PATH.fullmatch(path)

@@ -112,7 +112,7 @@ class Connection(asyncio.Protocol):
 
     def on_header(self, name: bytes, value: bytes) -> None:
         """Keep the one that matters."""
-        if name.lower() == _OUTCOME:
+        if len(name) == len(_OUTCOME) and name.lower() == _OUTCOME:
             self.outcome = value
 
     def on_body(self, body: bytes) -> None:

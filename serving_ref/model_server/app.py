@@ -18,7 +18,7 @@ from serving_ref.inference import (
 from serving_ref.model_server.batcher import NEVER, Batcher, Expired, Queue, QueueFull
 from serving_ref.model_server.metrics import Metrics
 from serving_ref.model_server.model import load_model, warm_up
-from serving_ref.protocol import STATUS, Outcome, is_inference, model_path, timeout_ms
+from serving_ref.protocol import STATUS, Outcome, is_inference, timeout_ms
 from serving_ref.queries import answer_query
 
 if TYPE_CHECKING:
@@ -52,6 +52,10 @@ class ModelServer:
         self.metrics = Metrics(settings.service, settings.instances)
         self.draining = False
         self.loading: asyncio.Task[None] | None = None
+        name, version = settings.model.name, settings.model.version
+        self.infer_paths = frozenset(
+            f"/v2/models/{name}{each}/infer" for each in ("", f"/versions/{version}")
+        )
         self.registry = self.metrics.registry
         self.document = SERVER
         for gauge, read in (
@@ -127,8 +131,7 @@ class ModelServer:
         """One inference request: exactly one outcome, and one response."""
         status: int | None = None
         try:
-            at = model_path(scope["path"])
-            if at is None or not self.knows(at):
+            if scope["path"] not in self.infer_paths:
                 raise InvalidRequest(f"there is nothing at {scope['path']:.200}", 404)
             if scope["method"] != "POST":
                 raise InvalidRequest("expected POST", 405)

@@ -48,7 +48,7 @@ class Waiting:
     deadline_ns: int
     answer: asyncio.Future[Tensors]
     kind: object = None
-    """Data types and shapes of its inputs, without the first dimension: only equals can share a batch."""
+    """Shapes of its inputs, without the first dimension: only equals can share a batch. Data types are the model's."""
     enqueued_ns: int = 0
 
 
@@ -143,8 +143,9 @@ class Batcher:
         self.changed = threading.Condition()
         self.watched_until_ns = NEVER
         """When a thread will look at the queue by itself; NEVER: all of them sleep or work."""
-        self.in_service = 0
-        """Requests in batches that are in the model."""
+        self.begun = self.ended = 0
+        """Requests in batches so far: threads count those that go into the model, and the event loop those that have
+        come out of it, just before it tells their clients."""
         self.threads = [
             threading.Thread(target=self._instance, name=f"instance-{number}", daemon=True)
             for number in range(instances)
@@ -152,12 +153,17 @@ class Batcher:
         for thread in self.threads:
             thread.start()
 
+    @property
+    def in_service(self) -> int:
+        """Requests in batches that are in the model."""
+        return self.begun - self.ended
+
     async def infer(self, inputs: Tensors, items: int, priority: int, deadline_ns: int) -> Tensors:
         """Return a request's outputs once its batch is done.
 
         Raises QueueFull, Expired, or the model's error.
         """
-        kind = tuple((rows.dtype, rows.shape[1:]) for rows in inputs.values())
+        kind = [rows.shape[1:] for rows in inputs.values()]
         waiting = Waiting(inputs, items, priority, deadline_ns, self.loop.create_future(), kind)
         with self.changed:
             self.queue.join(waiting, time.monotonic_ns())
@@ -176,10 +182,8 @@ class Batcher:
                 Exception
             ) as error:  # a model may fail in any way, and every request of the batch must hear of it
                 logging.getLogger("uvicorn.error").exception("a batch of %d failed", len(batch))
-                self._done(batch)
-                self._from_thread(self._refuse, batch, error)
+                self._from_thread(self._fail, batch, error)
             else:
-                self._done(batch)
                 self._from_thread(self._deliver, batch, outputs)
             items = sum(waiting.items for waiting in batch)
             self.observer.batch_done(batch, items, begun_ns, time.monotonic_ns())
@@ -194,7 +198,7 @@ class Batcher:
                 if expired:
                     self._from_thread(self._refuse, expired, Expired())
                 if isinstance(found, list):
-                    self.in_service += len(found)
+                    self.begun += len(found)
                     if self.queue.size:
                         self.changed.notify()
                     return found
@@ -204,11 +208,6 @@ class Batcher:
                     self.watched_until_ns = found
                     self.changed.wait((found - now_ns) / NANOSECONDS_PER_SECOND)
                     self.watched_until_ns = NEVER
-
-    def _done(self, batch: Sequence[Waiting]) -> None:
-        """A batch has left the model: before its clients hear of it, so that they find it gone."""
-        with self.changed:
-            self.in_service -= len(batch)
 
     def _run(self, batch: list[Waiting]) -> Tensors:
         if len(batch) == 1:
@@ -222,15 +221,19 @@ class Batcher:
         with contextlib.suppress(RuntimeError):  # the loop is closed: nobody waits for an answer any more
             self.loop.call_soon_threadsafe(call, *arguments)
 
-    @staticmethod
-    def _deliver(batch: Sequence[Waiting], outputs: Tensors) -> None:
+    def _deliver(self, batch: Sequence[Waiting], outputs: Tensors) -> None:
         """Give each request its rows."""
+        self.ended += len(batch)
         begin = 0
         for waiting in batch:
             end = begin + waiting.items
             if not waiting.answer.done():
                 waiting.answer.set_result({name: rows[begin:end] for name, rows in outputs.items()})
             begin = end
+
+    def _fail(self, batch: Sequence[Waiting], error: Exception) -> None:
+        self.ended += len(batch)
+        self._refuse(batch, error)
 
     @staticmethod
     def _refuse(batch: Sequence[Waiting], error: Exception) -> None:
