@@ -78,9 +78,12 @@ class Queue:
 
     @property
     def may_go(self) -> bool:
-        """Whether a batch might be ready now, its delay not being over; False is certain, and costs no walk."""
+        """Whether a look at the queue may change it now, its delay not being over; False is certain, and costs no walk.
+
+        A batch might be ready, or the queue might be full of requests that have expired.
+        """
         smallest = self.rule.preferred[0] if self.rule.preferred else self.rule.max_items
-        enough = self.items >= smallest or self.size >= self.rule.max_requests
+        enough = self.items >= smallest or self.size >= self.rule.max_requests or self.size == self.most
         return enough or self.mixed or self.rule.delay_ns == 0
 
     def join(self, waiting: Waiting, now_ns: int) -> None:
