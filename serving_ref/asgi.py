@@ -40,20 +40,15 @@ async def read_body(headers: dict[bytes, bytes], receive: Receive, limits: Limit
         if b"expect" not in headers:  # who waits for leave to send has nothing under way
             await _discard(receive)
         raise InvalidRequest(f"the body is larger than {limits.body} bytes", 413)
-    message = await receive()
-    body: bytes = message.get("body", b"")
-    if message.get("more_body"):
-        try:
-            async with asyncio.timeout(limits.read):
-                body += await _rest(receive, limits.body - len(body))
-        except TimeoutError:
-            raise InvalidRequest(f"the body did not arrive within {limits.read:g} s", 408) from None
-    elif message["type"] == "http.disconnect":
-        raise Disconnected
-    return body
+    try:
+        async with asyncio.timeout(limits.read):
+            return await _whole(receive, limits.body)
+    except TimeoutError:
+        raise InvalidRequest(f"the body did not arrive within {limits.read:g} s", 408) from None
 
 
-async def _rest(receive: Receive, most: int) -> bytes:
+async def _whole(receive: Receive, most: int) -> bytes:
+    """Return all of a body, whose length may not have been declared."""
     parts, size, more = [], 0, True
     while more:
         message = await receive()
@@ -65,7 +60,7 @@ async def _rest(receive: Receive, most: int) -> bytes:
         if size > most:
             if more:
                 await _discard(receive)
-            raise InvalidRequest("the body is too large", 413)
+            raise InvalidRequest(f"the body is larger than {most} bytes", 413)
     return b"".join(parts)
 
 

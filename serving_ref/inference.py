@@ -40,6 +40,10 @@ class InvalidRequest(Exception):
         self.status = status
 
 
+class InvalidResponse(Exception):
+    """What a model has given is no answer that the protocol could carry."""
+
+
 @dataclass(frozen=True)
 class TensorSpec:
     """An input or output of a model. The shape leaves out the first dimension: that is the batch."""
@@ -121,6 +125,8 @@ def _array(tensor: Mapping[str, Any], spec: TensorSpec) -> NDArray[Any]:
         raise InvalidRequest(f"{name}: data is ragged") from None
     if found.size != math.prod(shape):
         raise InvalidRequest(f"{name}: shape {list(shape)} needs {math.prod(shape)} values, got {found.size}")
+    if dtype.kind == "u" and found.dtype.kind == "f":
+        found = _whole_numbers(tensor["data"], found)
     if found.dtype.kind not in _KINDS[dtype.kind]:
         raise InvalidRequest(f"{name}: data is not {spec.datatype}")
     with np.errstate(over="ignore"):
@@ -132,8 +138,19 @@ def _array(tensor: Mapping[str, Any], spec: TensorSpec) -> NDArray[Any]:
     return array
 
 
+def _whole_numbers(data: list[Any], found: NDArray[Any]) -> NDArray[Any]:
+    """Return data as unsigned numbers where it is that: numpy reads whole numbers on both sides of 2**63 as floats."""
+    values = np.asarray(data, object).ravel().tolist()
+    if all(type(value) is int and 0 <= value < 1 << 64 for value in values):
+        return np.array(values, np.uint64)
+    return found
+
+
 def response_body(model: str, version: str, ident: str | None, outputs: Mapping[str, NDArray[Any]]) -> bytes:
-    """Return an inference response as JSON. Tensors are flat."""
+    """Return an inference response as JSON. Tensors are flat.
+
+    Raises InvalidResponse where a value is not finite: JSON has no such numbers, and null would be none either.
+    """
     response: dict[str, Any] = {"model_name": model, "model_version": version}
     if ident is not None:
         response["id"] = ident
@@ -146,7 +163,35 @@ def response_body(model: str, version: str, ident: str | None, outputs: Mapping[
         }
         for name, array in outputs.items()
     ]
-    return orjson.dumps(response)
+    body = orjson.dumps(response)
+    if b"null" in body:  # what orjson makes of such a value; else there is none, and no need to look for it
+        for name, array in outputs.items():
+            if array.dtype.kind == "f" and not np.isfinite(array).all():
+                raise InvalidResponse(f"output {name} of the model is not finite (NaN or infinity)")
+    return body
+
+
+def check_response(body: bytes) -> None:
+    """Raise InvalidResponse where a body is no inference response. Tensor values are not looked at."""
+    try:
+        response = orjson.loads(body)
+    except orjson.JSONDecodeError:
+        raise InvalidResponse("not an inference response: not JSON") from None
+    outputs = response.get("outputs") if isinstance(response, dict) else None
+    if not isinstance(outputs, list) or not all(map(_is_output, outputs)):
+        raise InvalidResponse(
+            "not an inference response: expected outputs with name, shape, datatype and data"
+        )
+
+
+def _is_output(tensor: Any) -> bool:
+    return (
+        isinstance(tensor, dict)
+        and isinstance(tensor.get("name"), str)
+        and isinstance(tensor.get("datatype"), str)
+        and isinstance(tensor.get("shape"), list)
+        and isinstance(tensor.get("data"), list)
+    )
 
 
 def with_id(body: bytes, ident: str | None) -> bytes:
@@ -159,8 +204,17 @@ def with_id(body: bytes, ident: str | None) -> bytes:
 
 
 def lowest(body: bytes, output: str) -> float | None:
-    """Return the smallest value of an output of a response; None where there is no such output."""
-    for tensor in orjson.loads(body).get("outputs", []):
+    """Return the smallest value of an output of a response; None where there is no such output.
+
+    Raises InvalidResponse where its values are not numbers.
+    """
+    for tensor in orjson.loads(body)["outputs"]:
         if tensor["name"] == output:
-            return float(np.min(tensor["data"]))
+            try:
+                values = np.asarray(tensor["data"], np.float64)
+            except (ValueError, TypeError):
+                values = np.array([np.nan])
+            if not values.size or not np.isfinite(values).all():
+                raise InvalidResponse(f"output {output} of the model is not made of numbers")
+            return float(values.min())
     return None

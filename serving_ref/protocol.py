@@ -1,8 +1,9 @@
 """What client, gateway and model server say to each other beside the Open Inference Protocol v2 (REST).
 
-    POST /v2/models/{route}/infer     client → gateway: a scenario's route is the public name of a model
-    GET /v2/models/{route}            client → gateway: what its first service's model takes and gives
-    POST /v2/models/{model}/infer     gateway → model server (ours, Triton, KServe)
+    POST /v2/models/{route}[/versions/{version}]/infer    client → gateway: a scenario's route is a model's public name
+    GET /v2/models/{route}[/versions/{version}]           client → gateway: what its first service takes and gives
+    GET /v2/models/{route}[/versions/{version}]/ready     client → gateway: whether all its services have a replica
+    … /v2/models/{model}[/versions/{version}] …           gateway → model server (ours, Triton, KServe)
 
 The body is the protocol's inference request (https://github.com/kserve/open-inference-protocol,
 specification/protocol/inference_rest.md) and nothing else; what the gateway needs beside it is in headers, all of
@@ -11,7 +12,10 @@ them optional. The first dimension of the inputs is the number of items.
 
 from __future__ import annotations
 
+import re
 from enum import Enum
+from functools import lru_cache
+from typing import NamedTuple
 
 from serving_ref.inference import InvalidRequest
 
@@ -69,6 +73,33 @@ STATUS = {
     Outcome.LOST: 502, Outcome.ERROR: 502, Outcome.TIMEOUT: 504,
 }  # fmt: skip
 """Outcome → HTTP status (INVALID: 400 unless a closer one fits)."""
+
+
+INFER, READY = "/infer", "/ready"
+_MODELS = "/v2/models/"
+# A version goes on to the model server, in the first line of a request: no space and no line end gets through.
+_MODEL_PATH = re.compile(_MODELS + r"([^/]+)(?:/versions/([A-Za-z0-9._-]+))?(/infer|/ready)?")
+
+
+class ModelPath(NamedTuple):
+    """A path of the protocol that names a model."""
+
+    name: str
+    version: str | None
+    what: str | None
+    """INFER, READY, or None: its metadata."""
+
+
+@lru_cache(maxsize=1024)
+def model_path(path: str) -> ModelPath | None:
+    """Read a path; None where it names no model."""
+    found = _MODEL_PATH.fullmatch(path)
+    return ModelPath._make(found.groups()) if found else None
+
+
+def is_inference(path: str) -> bool:
+    """Whether a path is meant for inference, be there such a model or not."""
+    return path.endswith(INFER) and path.startswith(_MODELS)
 
 
 def timeout_ms(value: bytes) -> float:

@@ -68,16 +68,23 @@ class Gathering:
         self.best = 0
         """Requests that make the largest preferred size so far, or all before the one that went beyond them."""
         self.full = False
+        self.kind: object = None
+        """What the requests of the batch have in common."""
 
-    def take(self, items: int) -> bool:
-        """Add the next request of the queue; False: the batch is full without it, and the walk is over."""
+    def take(self, items: int, kind: object = None) -> bool:
+        """Add the next request of the queue; False: the batch is full without it, and the walk is over.
+
+        Only requests of one `kind` share a batch: a real queue tells them apart by the shapes of their tensors.
+        """
         grown = self.items + items
         if self.requests:
             if self.best == 0 and grown > self.largest_preferred:
                 self.best = self.requests
-            if grown > self.rule.max_items or self.requests == self.rule.max_requests:
+            if grown > self.rule.max_items or self.requests == self.rule.max_requests or kind != self.kind:
                 self.full = True
                 return False
+        else:
+            self.kind = kind
         self.requests += 1
         self.items = grown
         if grown in self.rule.preferred:

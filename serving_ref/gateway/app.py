@@ -3,24 +3,25 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import math
 import re
 import time
-from typing import TYPE_CHECKING
-
-import orjson
+from typing import TYPE_CHECKING, Any
 
 from serving_ref import asgi, protocol
 from serving_ref.gateway.cache import ResponseCache
+from serving_ref.gateway.description import metadata_of, readiness_of
 from serving_ref.gateway.metrics import Metrics
 from serving_ref.gateway.route import Request, RouteHandler
 from serving_ref.gateway.service import NEVER, Reply, Service
 from serving_ref.inference import InvalidRequest, checked_request
-from serving_ref.metrics import CONTENT_TYPE, exposed
-from serving_ref.protocol import STATUS, Outcome, timeout_ms
+from serving_ref.protocol import STATUS, Outcome, is_inference, model_path, timeout_ms
+from serving_ref.queries import answer_query
 
 if TYPE_CHECKING:
     from serving_ref.gateway.settings import GatewaySettings, ServedClass
+    from serving_ref.protocol import ModelPath
 
 _CLASS, _KEY, _DIFFICULTY, _TIMEOUT_MS, _OUTCOME, _SERVICE = (
     name.encode()
@@ -30,8 +31,6 @@ _CLASS, _KEY, _DIFFICULTY, _TIMEOUT_MS, _OUTCOME, _SERVICE = (
 )  # fmt: skip
 _MAX_KEY = 200
 _KEYS = re.compile(rb"[!-~]{1,%d}" % _MAX_KEY)
-_INFER = "/infer"
-_MODELS = "/v2/models/"
 _UNKNOWN = "unknown"
 """Label of requests for routes or classes that are not there: clients must not be able to make series."""
 
@@ -52,6 +51,14 @@ class Gateway:
             for route in settings.routes
         }
         self.looking: list[asyncio.Task[None]] = []
+        self.live = True
+        self.registry = self.metrics.registry
+        self.document = {
+            "name": "baseload-gateway",
+            "version": "2",
+            "extensions": [],
+            "routes": [route.name for route in settings.routes],
+        }
 
     async def start(self) -> None:
         """Open what needs a running event loop."""
@@ -64,6 +71,14 @@ class Gateway:
             asyncio.create_task(service.replicas.keep_looking()) for service in self.services.values()
         ]
 
+    @property
+    def ready(self) -> bool:
+        """Whether it knows its replicas, and is not on its way out. Replicas that are not well are another matter: a
+        service that is down must not take the gateway from the others."""
+        now_ns = time.monotonic_ns()
+        known = all(service.replicas.known(now_ns) for service in self.services.values())
+        return known and not self.draining
+
     def begin_drain(self) -> None:
         """Be not ready from now on, and ask clients to leave their connections."""
         self.draining = True
@@ -74,38 +89,40 @@ class Gateway:
             await asgi.lifespan(receive, send, self.start)
             return
         path = scope["path"]
-        if path.startswith(_MODELS) and path.endswith(_INFER):
-            self.in_flight += 1
-            try:
-                await self._infer(path[len(_MODELS) : -len(_INFER)], scope, receive, send)
-            finally:
-                self.in_flight -= 1
-        elif scope["method"] == "GET" and path.startswith(_MODELS):
-            status, body = await self._metadata(path[len(_MODELS) :])
-            await asgi.respond(send, status, body, [asgi.JSON])
-        else:
-            status, body, kind = self._other(scope["method"], path)
-            await asgi.respond(send, status, body, [kind])
+        if not is_inference(path):
+            await answer_query(self, scope["method"], path, send)
+            return
+        self.in_flight += 1
+        try:
+            await self._infer(model_path(path), scope, receive, send)
+        finally:
+            self.in_flight -= 1
 
-    async def _metadata(self, name: str) -> tuple[int, bytes]:
-        """What a route takes and gives: its first service's model, under the route's name."""
-        route = self.routes.get(name)
-        if route is None:
-            return 404, asgi.error_body(f"there is no route {name}")
-        document = await route.targets[0].metadata()
-        if document is None:
-            return 503, asgi.error_body("no replica of the service is ready")
-        return 200, orjson.dumps(document | {"name": name})
+    def knows(self, at: ModelPath) -> bool:
+        """Whether there is such a route; of versions, its model servers know."""
+        return at.name in self.routes
 
-    async def _infer(self, name: str, scope: asgi.Scope, receive: asgi.Receive, send: asgi.Send) -> None:
+    async def describe(self, at: ModelPath) -> tuple[int, dict[str, Any]]:
+        """Return what a route takes and gives, or whether it is ready: by what the model servers say."""
+        route = self.routes[at.name]
+        if at.what is None:
+            answer = await route.targets[0].ask(at.version)
+            return metadata_of(at.name, answer)
+        answers = await asyncio.gather(*(service.ask(at.version, at.what) for service in route.targets))
+        return readiness_of(at.name, answers, draining=self.draining)
+
+    async def _infer(
+        self, at: ModelPath | None, scope: asgi.Scope, receive: asgi.Receive, send: asgi.Send
+    ) -> None:
         begun_ns = time.monotonic_ns()
         headers = dict(scope["headers"])
-        route = self.routes.get(name)
-        request_class = _UNKNOWN
+        route = self.routes.get(at.name) if at else None
+        name, request_class = _UNKNOWN, _UNKNOWN
         reply: Reply
         try:
-            if route is None:
-                raise InvalidRequest(f"there is no route {name}", 404)
+            if route is None or at is None:
+                raise InvalidRequest(f"there is nothing at {scope['path']:.200}", 404)
+            name = at.name
             if scope["method"] != "POST":
                 raise InvalidRequest("expected POST", 405)
             served = self._class(name, headers)
@@ -116,18 +133,19 @@ class Gateway:
                     Outcome.RATE_LIMITED, asgi.error_body("the rate limit is reached"), 429, "", wait_s
                 )
             else:
-                request = await self._request(headers, receive, served, begun_ns)
+                request = await self._request(at.version, headers, receive, served, begun_ns)
                 reply = await route.answer(request)
         except InvalidRequest as error:
             reply = Reply(Outcome.INVALID, asgi.error_body(str(error)), error.status, "")
         except asgi.Disconnected:
-            self.metrics.ended(name if route else _UNKNOWN, request_class, Outcome.INVALID, None)
+            self.metrics.ended(name, request_class, Outcome.INVALID, None)
             return
+        except Exception as error:  # a defect, or nonsense in Redis: an outcome like others, counted once
+            logging.getLogger("uvicorn.error").exception("a request broke")
+            reply = Reply(Outcome.ERROR, asgi.error_body(type(error).__name__), STATUS[Outcome.ERROR], "")
         answered = STATUS[reply.outcome] == 200
         elapsed_s = (time.monotonic_ns() - begun_ns) / 1e9
-        self.metrics.ended(
-            name if route else _UNKNOWN, request_class, reply.outcome, elapsed_s if answered else None
-        )
+        self.metrics.ended(name, request_class, reply.outcome, elapsed_s if answered else None)
         await asgi.respond(send, reply.status, reply.body, self._headers(reply))
 
     def _headers(self, reply: Reply) -> asgi.Headers:
@@ -136,6 +154,8 @@ class Gateway:
             headers.append((_SERVICE, reply.service.encode()))
         if reply.status in (429, 503):
             headers.append((b"retry-after", b"%d" % max(math.ceil(reply.retry_after_s), 1)))
+        if reply.status == 405:
+            headers.append((b"allow", b"POST"))
         if self.draining or reply.status in (408, 413):
             headers.append(asgi.CLOSE)
         return headers
@@ -152,7 +172,12 @@ class Gateway:
         return found
 
     async def _request(
-        self, headers: dict[bytes, bytes], receive: asgi.Receive, served: ServedClass | None, begun_ns: int
+        self,
+        version: str | None,
+        headers: dict[bytes, bytes],
+        receive: asgi.Receive,
+        served: ServedClass | None,
+        begun_ns: int,
     ) -> Request:
         """Return the validated request. Raises InvalidRequest."""
         body = await asgi.read_body(headers, receive, self.settings.limits)
@@ -167,42 +192,22 @@ class Gateway:
         difficulty = headers.get(_DIFFICULTY)
         return Request(
             body=body,
+            version=version,
             ident=document.get("id"),
-            key=_key(headers.get(_KEY)),
+            key=_key(headers.get(_KEY), version),
             difficulty=None if difficulty is None else protocol.difficulty(difficulty),
             priority=served.priority if served else 0,
             deadline_ns=deadline_ns,
         )
 
-    def _other(self, method: str, path: str) -> tuple[int, bytes, tuple[bytes, bytes]]:
-        """Health, the list of routes, and metrics: status, body, content type."""
-        if path == "/metrics":
-            return 200, exposed(self.metrics.registry), CONTENT_TYPE
-        status = 200
-        document: dict[str, object]
-        if method != "GET":
-            status, document = 404, {"error": "expected POST /v2/models/{route}/infer"}
-        elif path == "/v2/health/live":
-            document = {"live": True}
-        elif path == "/v2/health/ready":
-            status, document = 503 if self.draining else 200, {"ready": not self.draining}
-        elif path == "/v2":
-            document = {
-                "name": "baseload-gateway",
-                "version": "2",
-                "extensions": [],
-                "routes": list(self.routes),
-            }
-        else:
-            status, document = 404, {"error": "no such path"}
-        return status, orjson.dumps(document), asgi.JSON
 
-
-def _key(value: bytes | None) -> str | None:
+def _key(value: bytes | None, version: str | None) -> str | None:
+    """Return what answers are shared by: a version's own, where one is named (no key has a space)."""
     if value is None:
         return None
     if _KEYS.fullmatch(value) is None:
         raise InvalidRequest(
             f"{protocol.KEY}: expected 1 to {_MAX_KEY} printable ASCII characters, no spaces"
         )
-    return value.decode("ascii")
+    key = value.decode("ascii")
+    return key if version is None else f"{key} {version}"

@@ -5,12 +5,9 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING
 
-from redis import asyncio as redis
-from redis.backoff import NoBackoff
-from redis.exceptions import RedisError
-from redis.retry import Retry
-
 from scenarios.rules.breaker import CircuitBreaker, breaker_rule
+from serving_ref.gateway.redis_address import parse_redis_url
+from serving_ref.gateway.redis_client import RedisClient, RedisFailure
 
 if TYPE_CHECKING:
     from serving_ref.gateway.metrics import Metrics
@@ -21,12 +18,7 @@ class ResponseCache:
     """Answers by key, each with a time to live."""
 
     def __init__(self, settings: Redis, metrics: Metrics) -> None:
-        self.redis = redis.Redis.from_url(
-            settings.url,
-            socket_timeout=settings.timeout,
-            socket_connect_timeout=settings.timeout,
-            retry=Retry(NoBackoff(), 0),
-        )
+        self.redis = RedisClient(parse_redis_url(settings.url), settings.timeout)
         self.metrics = metrics
         self.breaker = CircuitBreaker(breaker_rule(settings.breaker), metrics.cache_opened.inc)
 
@@ -38,11 +30,10 @@ class ResponseCache:
             return None
         try:
             found = await self.redis.get(key)
-        except (RedisError, OSError, TimeoutError):
+        except RedisFailure:
             self._note(epoch, ok=False)
             return None
         self._note(epoch, ok=True)
-        assert not isinstance(found, str)  # the client decodes nothing
         (self.metrics.cache_miss if found is None else self.metrics.cache_hit).inc()
         return found
 
@@ -52,8 +43,8 @@ class ResponseCache:
         if epoch is None:
             return
         try:
-            await self.redis.set(key, answer, px=None if ttl_s is None else max(round(ttl_s * 1000), 1))
-        except (RedisError, OSError, TimeoutError):
+            await self.redis.set(key, answer, None if ttl_s is None else max(round(ttl_s * 1000), 1))
+        except RedisFailure:
             self._note(epoch, ok=False)
         else:
             self._note(epoch, ok=True)

@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, cast
 
 import httptools
 
+from serving_ref import protocol
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -20,6 +22,16 @@ _DEAD_PEER = {"TCP_KEEPIDLE": 1, "TCP_KEEPINTVL": 1, "TCP_USER_TIMEOUT": 2000}
 """A node that is gone says nothing, not even that: after 2 to 3 s of silence the kernel gives a connection up (tcp(7);
 where the system has these options). A busy model server's kernel answers, however long the model takes."""
 MAX_RESPONSE_BYTES = 64 * 1024 * 1024
+_OUTCOME = protocol.OUTCOME.encode()
+
+
+def watch_peer(transport: asyncio.BaseTransport) -> None:
+    """Have the kernel give a connection up when nothing is heard from the other side's kernel."""
+    own = transport.get_extra_info("socket")
+    own.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+    for name, value in _DEAD_PEER.items():
+        if hasattr(socket, name):
+            own.setsockopt(socket.IPPROTO_TCP, getattr(socket, name), value)
 
 
 class Lost(Exception):
@@ -34,6 +46,8 @@ class Response:
     body: bytes
     leave: bool
     """The server asks to leave the connection: it is on its way out."""
+    outcome: bytes
+    """What our own model server says of it (`protocol.OUTCOME`); others say nothing."""
 
 
 class Connection(asyncio.Protocol):
@@ -45,6 +59,7 @@ class Connection(asyncio.Protocol):
         self.parser = httptools.HttpResponseParser(self)
         self.parts: list[bytes] = []
         self.size = 0
+        self.outcome = b""
         self.closed = False
 
     def call(self, request: Sequence[bytes]) -> asyncio.Future[Response]:
@@ -67,11 +82,7 @@ class Connection(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Keep the transport."""
         self.transport = cast("asyncio.Transport", transport)  # uvloop's own class is no subclass of it
-        own = transport.get_extra_info("socket")
-        own.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
-        for name, value in _DEAD_PEER.items():
-            if hasattr(socket, name):
-                own.setsockopt(socket.IPPROTO_TCP, getattr(socket, name), value)
+        watch_peer(transport)
 
     def data_received(self, data: bytes) -> None:
         """Feed the parser."""
@@ -94,6 +105,16 @@ class Connection(asyncio.Protocol):
 
     # What the parser calls.
 
+    def on_message_begin(self) -> None:
+        """Leave it where nobody has asked: nothing on this connection can be believed."""
+        if self.answer is None or self.answer.done():
+            self.close()
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """Keep the one that matters."""
+        if len(name) == len(_OUTCOME) and name.lower() == _OUTCOME:
+            self.outcome = value
+
     def on_body(self, body: bytes) -> None:
         """Keep a part of the body."""
         self.parts.append(body)
@@ -105,11 +126,10 @@ class Connection(asyncio.Protocol):
         """Hand the response over, and be ready for the next."""
         parser, answer = self.parser, self.answer
         leave = not parser.should_keep_alive()
-        response = Response(parser.get_status_code(), b"".join(self.parts), leave)
-        self.parts, self.size = [], 0
+        response = Response(parser.get_status_code(), b"".join(self.parts), leave, self.outcome)
+        self.parts, self.size, self.outcome = [], 0, b""
         self.parser = httptools.HttpResponseParser(self)
         if answer is None or answer.done():
-            self.close()  # a response that nobody asked for, or no longer: nothing on this connection can be believed
             return
         if leave:
             self.close()

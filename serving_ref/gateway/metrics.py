@@ -56,7 +56,7 @@ class Metrics:
             ("service",), buckets=LATENCY_BUCKETS_S, registry=self.registry,
         )  # fmt: skip
         self.redispatched = Counter(
-            "baseload_gateway_redispatched", "Flights sent once more because their replica was lost.",
+            "baseload_gateway_redispatched", "Flights sent once more: their replica was lost or not up.",
             ("service",), registry=self.registry,
         )  # fmt: skip
         self.escalated = Counter(

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
 CONNECT_TIMEOUT_S = 1.0
 """A pod that is gone may leave an address at which nobody answers. Then another replica is asked in time."""
+FIRST_LOOK_UP_S = 10.0
+"""How long a new gateway waits for the name server. Then it is of more use without replicas than not there."""
 IDLE_NS = nanoseconds(30.0)
 """A connection that idled for longer is not used again: the server may just be closing it."""
 
@@ -37,7 +39,7 @@ class Replica:
     async def call(self, request: Sequence[bytes], timeout_s: float) -> Response:
         """Send a request and return the response. Raises Lost."""
         self.outstanding += 1
-        connection = None
+        connection = response = None
         try:
             async with asyncio.timeout(timeout_s):
                 connection = self._idle() or await self._connect()
@@ -46,11 +48,11 @@ class Replica:
             raise Lost("no answer in time") from None
         finally:
             self.outstanding -= 1
-            if connection is not None and not connection.closed:
-                if connection.answer is not None and connection.answer.done():
-                    self.idle.append((time.monotonic_ns(), connection))
-                else:
-                    connection.close()
+            # Whoever gave up in between has left a response to come: the next request would get it for its own.
+            if connection is not None and response is None:
+                connection.close()
+        if not connection.closed:
+            self.idle.append((time.monotonic_ns(), connection))
         return response
 
     def _idle(self) -> Connection | None:
@@ -85,6 +87,8 @@ class Replicas:
         self.settings = settings
         self.eject_ns = nanoseconds(settings.eject)
         self.all: list[Replica] = []
+        self.looked_up = settings.endpoints.dns is None
+        self.patient_until_ns = time.monotonic_ns() + nanoseconds(FIRST_LOOK_UP_S)
         self.turn = 0
         self.dice = random.Random()
         for address in settings.endpoints.addresses or []:
@@ -98,6 +102,7 @@ class Replicas:
             host, _, port = endpoints.dns.rpartition(":")
             with contextlib.suppress(_Unknown):
                 self._become(await _addresses(host, int(port)), int(port))
+                self.looked_up = True
             await asyncio.sleep(endpoints.refresh)
 
     def _become(self, hosts: list[str], port: int) -> None:
@@ -105,6 +110,10 @@ class Replicas:
         for host in known.keys() - set(hosts):
             known[host].close()
         self.all = [known.get(host) or Replica(host, port) for host in hosts]
+
+    def known(self, now_ns: int) -> bool:
+        """Whether it is known where the replicas are, or has been asked for long enough."""
+        return self.looked_up or now_ns >= self.patient_until_ns
 
     def ready(self, now_ns: int) -> list[Replica]:
         """Return the replicas that are well; those that are leaving only where there are no others."""

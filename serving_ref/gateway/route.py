@@ -16,10 +16,10 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from scenarios.rules.token_bucket import TokenBucket, limit_schedule_ns
-from serving_ref import protocol
+from serving_ref import asgi, protocol
 from serving_ref.delays import delay_s
 from serving_ref.gateway.service import NEVER, Reply, Service, Work
-from serving_ref.inference import lowest, with_id
+from serving_ref.inference import InvalidResponse, lowest, with_id
 from serving_ref.protocol import Outcome
 
 if TYPE_CHECKING:
@@ -39,6 +39,7 @@ class Request:
     """A validated request."""
 
     body: bytes
+    version: str | None
     ident: str | None
     key: str | None
     difficulty: float | None
@@ -103,7 +104,7 @@ class RouteHandler:
         if flight is None:
             for most, below in self.shedding:
                 if self.outstanding >= most and request.priority < below:
-                    return _refusal(Outcome.SHED, b"too much is outstanding")
+                    return _refusal(Outcome.SHED, "too much is outstanding")
             flight = self._begin(request)
             return await self._wait(flight, request)
         reply = flight.reply or await self._wait(flight, request)
@@ -140,12 +141,18 @@ class RouteHandler:
         flight.waiters.remove(waiter)
         if flight.work.call is not None:
             flight.work.call.note(ok=False)
-        waiter.set_result(_refusal(Outcome.TIMEOUT, b"the time that the client gave was over"))
+        waiter.set_result(_refusal(Outcome.TIMEOUT, "the time that the client gave was over"))
 
     def _begin(self, request: Request) -> Flight:
-        flight = Flight(
-            request, Work(request.body, request.priority, request.deadline_ns, request.difficulty)
+        work = Work(
+            request.body,
+            request.priority,
+            request.deadline_ns,
+            request.version,
+            request.difficulty,
+            self.route.redispatch,
         )
+        flight = Flight(request, work)
         self.outstanding += 1
         if request.key is not None and self.route.coalesce:
             self.under_way[request.key] = flight
@@ -157,25 +164,31 @@ class RouteHandler:
     async def _fly(self, flight: Flight) -> None:
         """Bring a flight to its end: everybody who waits for it hears the same."""
         try:
-            reply = await self._reply(flight)
+            flight.reply = await self._reply(flight)
+        except InvalidResponse as error:
+            flight.reply = _refusal(Outcome.ERROR, str(error))
         except Exception as error:  # a defect must cost its own request only, and be an outcome like others
             logging.getLogger("uvicorn.error").exception("a flight broke")
-            reply = _refusal(Outcome.ERROR, type(error).__name__.encode())
-        flight.reply = reply
+            flight.reply = _refusal(Outcome.ERROR, type(error).__name__)
         self.outstanding -= 1
         for waiter in flight.waiters:
             if not waiter.done():
-                waiter.set_result(reply)
-        key, cache = flight.request.key, self.route.cache
+                waiter.set_result(flight.reply)
+        key = flight.request.key
         if key is None:
             return
+        try:
+            await self._keep(key, flight.reply)
+        finally:  # only now: whoever missed the cache before finds the flight's answer
+            if self.under_way.get(key) is flight:
+                del self.under_way[key]
+
+    async def _keep(self, key: str, reply: Reply) -> None:
+        """Put an answer into the cache."""
+        cache = self.route.cache
         if self.cache is not None and cache is not None and reply.outcome is Outcome.MODEL:
-            kept = reply.body if flight.request.ident is None else with_id(reply.body, None)
+            kept = with_id(reply.body, None) if b'"id"' in reply.body else reply.body
             await self.cache.put(self.prefix + key, kept, cache.ttl)
-        if (
-            self.under_way.get(key) is flight
-        ):  # only now: whoever missed the cache before finds the flight's answer
-            del self.under_way[key]
 
     async def _reply(self, flight: Flight) -> Reply:
         fetch_s = delay_s(self.route.feature_fetch, self.dice)
@@ -192,7 +205,7 @@ class RouteHandler:
     async def _call(self, flight: Flight, service: Service) -> Reply:
         """Call a service; again where it gave up for the founder, and others who came later still wait."""
         while True:
-            reply = await service.answer(flight.work, redispatch=self.route.redispatch)
+            reply = await service.answer(flight.work)
             later = flight.latest_deadline_ns > flight.work.deadline_ns
             if reply.outcome is not Outcome.TIMEOUT or not (flight.waiters and later):
                 return reply
@@ -216,5 +229,5 @@ class RouteHandler:
         return confidence is not None and confidence <= 1 - self.limits[hop]
 
 
-def _refusal(outcome: Outcome, message: bytes) -> Reply:
-    return Reply(outcome, b'{"error":"%b"}' % message, protocol.STATUS[outcome], "")
+def _refusal(outcome: Outcome, message: str) -> Reply:
+    return Reply(outcome, asgi.error_body(message), protocol.STATUS[outcome], "")

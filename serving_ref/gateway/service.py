@@ -4,23 +4,25 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import orjson
 
 from scenarios.rules.breaker import CircuitBreaker, breaker_rule
-from serving_ref import protocol
-from serving_ref.gateway.connection import Lost, Response
+from serving_ref import asgi, protocol
+from serving_ref.gateway.connection import Lost
 from serving_ref.gateway.metrics import BREAKER_STATES
 from serving_ref.gateway.replicas import Replica, Replicas
+from serving_ref.gateway.verdict import verdict
 from serving_ref.protocol import Outcome
 
 if TYPE_CHECKING:
+    from serving_ref.gateway.connection import Response
     from serving_ref.gateway.metrics import Metrics
     from serving_ref.gateway.settings import Upstream
 
 NEVER = 1 << 62
-_METADATA_TIMEOUT_S = 5.0
+_QUESTION_TIMEOUT_S = 5.0
 
 
 @dataclass(eq=False)
@@ -48,7 +50,10 @@ class Work:
     body: bytes
     priority: int
     deadline_ns: int
+    version: str | None = None
     difficulty: float | None = None
+    may_redispatch: bool = False
+    """It may be sent once more, if its replica is lost or not up yet."""
     call: Call | None = None
     """The call under way: a waiter that gives up tells its breaker."""
 
@@ -81,74 +86,71 @@ class Service:
         metrics.ready_replicas.labels(self.name).set_function(
             lambda: len(self.replicas.ready(time.monotonic_ns()))
         )
-        self.path = f"/v2/models/{settings.model}/infer".encode()
+        self.path = f"/v2/models/{settings.model}".encode()
 
-    async def answer(self, work: Work, *, redispatch: bool) -> Reply:
-        """Call a replica, and once more another one if the first is lost."""
-        again = redispatch
+    async def answer(self, work: Work) -> Reply:
+        """Call a replica, and once more another one if the first is lost or not up yet."""
         while True:
             now_ns = time.monotonic_ns()
             ready = self.replicas.ready(now_ns)
             if not ready:
-                return self._ended(Outcome.NO_REPLICA, b"no replica of the service is ready")
+                return self._refused(Outcome.NO_REPLICA, "no replica of the service is ready")
             epoch = self.breaker.admit(now_ns)
             if epoch is None:
                 left_s = max(self.breaker.open_until - now_ns, 0) / 1e9
-                return self._ended(
-                    Outcome.BREAKER_OPEN, b"the circuit breaker of the service is open", left_s
+                return self._refused(
+                    Outcome.BREAKER_OPEN, "the circuit breaker of the service is open", left_s
                 )
-            work.call = Call(self, epoch, now_ns)
+            call = work.call = Call(self, epoch, now_ns)
             replica = self.replicas.choose(ready)
             try:
                 response = await replica.call(
                     self._request(replica, work, now_ns), self.settings.call_timeout
                 )
             except Lost:
-                work.call.note(ok=False)
+                reply = self._refusal(Outcome.LOST, "the model server was lost")
+            else:
+                if response.leave:
+                    self.replicas.leaving(replica)
+                expired = time.monotonic_ns() >= work.deadline_ns
+                outcome, status, body = verdict(response, expired=expired)
+                reply = Reply(outcome, body, status, self.name)
+            call.note(ok=reply.outcome in (Outcome.MODEL, Outcome.INVALID))
+            if reply.outcome in (Outcome.LOST, Outcome.NO_REPLICA):
                 self.replicas.lost(replica)
-                if not again:
-                    return self._ended(Outcome.LOST, b"the model server was lost")
-                again = False
-                self.redispatched.inc()
-                continue
-            if response.leave:
-                self.replicas.leaving(replica)
-            return self._judged(response, work.call, work.deadline_ns)
+                if work.may_redispatch:
+                    work.may_redispatch = False
+                    self.redispatched.inc()
+                    continue
+            if reply.outcome is Outcome.MODEL:
+                self.call_time.observe((time.monotonic_ns() - call.begun_ns) / 1e9)
+            self.results[reply.outcome].inc()
+            return reply
 
-    async def metadata(self) -> dict[str, Any] | None:
-        """Return what a replica says of its model; None where none says anything."""
+    async def ask(self, version: str | None, what: str = "") -> Response | None:
+        """Ask about the model until a replica answers with 200. Else: what another one answered; None: none did."""
+        answer = None
         for replica in self.replicas.ready(time.monotonic_ns()):
-            place = (self.settings.model.encode(), replica.host.encode(), replica.port)
-            request = b"GET /v2/models/%b HTTP/1.1\r\nhost: %b:%d\r\n\r\n" % place
+            place = (self._path(version), what.encode(), replica.host.encode(), replica.port)
+            request = b"GET %b%b HTTP/1.1\r\nhost: %b:%d\r\n\r\n" % place
             try:
-                response = await replica.call([request], _METADATA_TIMEOUT_S)
+                answer = await replica.call([request], _QUESTION_TIMEOUT_S)
             except Lost:
                 continue
-            if response.status == 200:
-                document: dict[str, Any] = orjson.loads(response.body)
-                return document
-        return None
+            if answer.status == 200:
+                break
+        return answer
 
-    def _judged(self, response: Response, call: Call, deadline_ns: int) -> Reply:
-        """Read a response, and tell the breaker."""
-        status = response.status
-        outcome = _MEANING.get(status, Outcome.INVALID if 400 <= status < 500 else Outcome.ERROR)
-        if (
-            outcome is Outcome.QUEUE_FULL
-            and self.settings.schedule_parameters
-            and time.monotonic_ns() >= deadline_ns
-        ):
-            outcome = Outcome.TIMEOUT
-        call.note(ok=outcome in (Outcome.MODEL, Outcome.INVALID))
+    def _refused(self, outcome: Outcome, message: str, retry_after_s: float = 1.0) -> Reply:
         self.results[outcome].inc()
-        if outcome is Outcome.MODEL:
-            self.call_time.observe((time.monotonic_ns() - call.begun_ns) / 1e9)
-        return Reply(outcome, response.body, _passed_on(outcome, status), self.name)
+        return self._refusal(outcome, message, retry_after_s)
 
-    def _ended(self, outcome: Outcome, message: bytes, retry_after_s: float = 1.0) -> Reply:
-        self.results[outcome].inc()
-        body = b'{"error":"%b"}' % message
-        return Reply(outcome, body, protocol.STATUS[outcome], self.name, retry_after_s)
+    def _refusal(self, outcome: Outcome, message: str, retry_after_s: float = 1.0) -> Reply:
+        status = protocol.STATUS[outcome]
+        return Reply(outcome, asgi.error_body(message), status, self.name, retry_after_s)
+
+    def _path(self, version: str | None) -> bytes:
+        return self.path if version is None else b"%b/versions/%b" % (self.path, version.encode())
 
     def _request(self, replica: Replica, work: Work, now_ns: int) -> tuple[bytes, bytes]:
         """Return head and body of the request: the deadline as what is left of it."""
@@ -160,8 +162,8 @@ class Service:
             more += b"%b: %.9f\r\n" % (_DIFFICULTY, work.difficulty)
         if self.settings.schedule_parameters:
             body = with_schedule(work, now_ns)
-        place = (self.path, replica.host.encode(), replica.port)
-        head = b"POST %b HTTP/1.1\r\nhost: %b:%d\r\ncontent-type: application/json\r\n" % place
+        place = (self._path(work.version), replica.host.encode(), replica.port)
+        head = b"POST %b/infer HTTP/1.1\r\nhost: %b:%d\r\ncontent-type: application/json\r\n" % place
         head += b"%b: %d\r\n%bcontent-length: %d\r\n\r\n" % (_PRIORITY, work.priority, more, len(body))
         return head, body
 
@@ -169,13 +171,6 @@ class Service:
 _TIMEOUT_MS, _PRIORITY, _DIFFICULTY = (
     name.encode() for name in (protocol.TIMEOUT_MS, protocol.PRIORITY, protocol.DIFFICULTY)
 )
-_MEANING = {200: Outcome.MODEL, 503: Outcome.QUEUE_FULL, 504: Outcome.TIMEOUT}
-"""Status of a model server → what it means here. Triton answers 503 when its queue is full, as ours does, and also
-when it drops a request whose time is over: then the deadline that it was told has passed here too."""
-
-
-def _passed_on(outcome: Outcome, status: int) -> int:
-    return status if outcome is Outcome.INVALID else protocol.STATUS[outcome]
 
 
 def with_schedule(work: Work, now_ns: int) -> bytes:

@@ -7,15 +7,19 @@ import logging
 import time
 from typing import TYPE_CHECKING, Any
 
-import orjson
-
 from serving_ref import asgi, protocol
-from serving_ref.inference import InvalidRequest, checked_request, input_tensors, response_body
-from serving_ref.metrics import CONTENT_TYPE, exposed
+from serving_ref.inference import (
+    InvalidRequest,
+    InvalidResponse,
+    checked_request,
+    input_tensors,
+    response_body,
+)
 from serving_ref.model_server.batcher import NEVER, Batcher, Expired, Queue, QueueFull
 from serving_ref.model_server.metrics import Metrics
 from serving_ref.model_server.model import load_model, warm_up
-from serving_ref.protocol import STATUS, Outcome, timeout_ms
+from serving_ref.protocol import STATUS, Outcome, is_inference, timeout_ms
+from serving_ref.queries import answer_query
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -23,8 +27,9 @@ if TYPE_CHECKING:
     from scenarios.rules.batching import BatchingRule
     from serving_ref.model_server.model import Model, Tensors
     from serving_ref.model_server.settings import ModelServerSettings
+    from serving_ref.protocol import ModelPath
 
-SERVER = {"name": "baseload-model-server", "version": "2", "extensions": []}
+SERVER: dict[str, Any] = {"name": "baseload-model-server", "version": "2", "extensions": []}
 _TIMEOUT_MS, _PRIORITY, _DIFFICULTY, _OUTCOME = (
     name.encode() for name in (protocol.TIMEOUT_MS, protocol.PRIORITY, protocol.DIFFICULTY, protocol.OUTCOME)
 )
@@ -46,11 +51,13 @@ class ModelServer:
         self.batcher: Batcher | None = None
         self.metrics = Metrics(settings.service, settings.instances)
         self.draining = False
-        self.in_flight = 0
         self.loading: asyncio.Task[None] | None = None
         name, version = settings.model.name, settings.model.version
-        self.paths = (f"/v2/models/{name}", f"/v2/models/{name}/versions/{version}")
-        self.infer_paths = frozenset(f"{path}/infer" for path in self.paths)
+        self.infer_paths = frozenset(
+            f"/v2/models/{name}{each}/infer" for each in ("", f"/versions/{version}")
+        )
+        self.registry = self.metrics.registry
+        self.document = SERVER
         for gauge, read in (
             ("queue_depth", self._queue_depth),
             ("in_service", self._in_service),
@@ -62,7 +69,7 @@ class ModelServer:
         return self.batcher.queue.size if self.batcher else 0
 
     def _in_service(self) -> int:
-        return self.in_flight - self._queue_depth()
+        return self.batcher.in_service if self.batcher else 0
 
     @property
     def ready(self) -> bool:
@@ -102,20 +109,32 @@ class ModelServer:
         """Answer one request."""
         if scope["type"] == "lifespan":
             await asgi.lifespan(receive, send, self.start)
-        elif scope["method"] == "POST" and scope["path"] in self.infer_paths:
-            self.in_flight += 1
-            try:
-                await self._infer(scope, receive, send)
-            finally:
-                self.in_flight -= 1
+        elif is_inference(scope["path"]):
+            await self._infer(scope, receive, send)
         else:
-            status, body, kind = self._other(scope["method"], scope["path"])
-            await asgi.respond(send, status, body, [kind])
+            await answer_query(self, scope["method"], scope["path"], send)
+
+    def knows(self, at: ModelPath) -> bool:
+        """Whether it is this server's model, in its version."""
+        model = self.settings.model
+        return at.name == model.name and at.version in (None, model.version)
+
+    async def describe(self, at: ModelPath) -> tuple[int, dict[str, Any]]:
+        """Return the model's metadata, or whether it is ready."""
+        if at.what is not None:
+            return 200 if self.ready else 503, {"name": at.name, "ready": self.ready}
+        if self.model is None:
+            return 503, {"error": "the model is not ready"}
+        return 200, self._metadata(self.model)
 
     async def _infer(self, scope: asgi.Scope, receive: asgi.Receive, send: asgi.Send) -> None:
         """One inference request: exactly one outcome, and one response."""
         status: int | None = None
         try:
+            if scope["path"] not in self.infer_paths:
+                raise InvalidRequest(f"there is nothing at {scope['path']:.200}", 404)
+            if scope["method"] != "POST":
+                raise InvalidRequest("expected POST", 405)
             body = await self._answer(dict(scope["headers"]), receive)
             outcome = Outcome.MODEL
         except asgi.Disconnected:
@@ -129,6 +148,8 @@ class ModelServer:
             outcome, body = Outcome.TIMEOUT, asgi.error_body("the time that the client gave was over")
         except NotReady:
             outcome, body = Outcome.NO_REPLICA, asgi.error_body("the model is not ready")
+        except InvalidResponse as error:
+            outcome, status, body = Outcome.ERROR, 500, asgi.error_body(str(error))
         except Exception as error:
             outcome, status, body = Outcome.ERROR, 500, asgi.error_body(f"{type(error).__name__}: {error}")
         self.metrics.requests[outcome].inc()
@@ -136,6 +157,8 @@ class ModelServer:
         status = status or STATUS[outcome]
         if status == 503:
             headers.append((b"retry-after", b"1"))
+        if status == 405:
+            headers.append((b"allow", b"POST"))
         if self.draining or status in (408, 413):
             headers.append(asgi.CLOSE)
         await asgi.respond(send, status, body, headers)
@@ -156,27 +179,6 @@ class ModelServer:
             outputs = _chosen(outputs, wanted)
         settings = self.settings.model
         return response_body(settings.name, settings.version, request.get("id"), outputs)
-
-    def _other(self, method: str, path: str) -> tuple[int, bytes, tuple[bytes, bytes]]:
-        """Health, metadata and metrics: status, body, content type."""
-        if path == "/metrics":
-            return 200, exposed(self.metrics.registry), CONTENT_TYPE
-        status = 200
-        document: dict[str, Any]
-        if method != "GET":
-            known = path in self.paths or path in self.infer_paths
-            status, document = 405 if known else 404, {"error": "expected GET here, or POST …/infer"}
-        elif path == "/v2/health/live":
-            status, document = 200 if self.live else 500, {"live": self.live}
-        elif path in ("/v2/health/ready", *(f"{each}/ready" for each in self.paths)):
-            status, document = 200 if self.ready else 503, {"ready": self.ready}
-        elif path == "/v2":
-            document = SERVER
-        elif path in self.paths and self.model is not None:
-            document = self._metadata(self.model)
-        else:
-            status, document = 404, {"error": "no such path"}
-        return status, orjson.dumps(document), asgi.JSON
 
     def _metadata(self, model: Model) -> dict[str, Any]:
         return {

@@ -47,6 +47,8 @@ class Waiting:
     priority: int
     deadline_ns: int
     answer: asyncio.Future[Tensors]
+    kind: object = None
+    """Shapes of its inputs, without the first dimension: only equals can share a batch. Data types are the model's."""
     enqueued_ns: int = 0
 
 
@@ -69,18 +71,28 @@ class Queue:
     """Requests that wait."""
     items: int = 0
     """Items that wait."""
+    kind: object = None
+    """Of the request that came last."""
+    mixed: bool = False
+    """Whether requests of another kind may wait beside it."""
 
     @property
     def may_go(self) -> bool:
-        """Whether a batch might be ready now, its delay not being over; False is certain, and costs no walk."""
+        """Whether a look at the queue may change it now, its delay not being over; False is certain, and costs no walk.
+
+        A batch might be ready, or the queue might be full of requests that have expired.
+        """
         smallest = self.rule.preferred[0] if self.rule.preferred else self.rule.max_items
-        return self.rule.delay_ns == 0 or self.items >= smallest or self.size >= self.rule.max_requests
+        enough = self.items >= smallest or self.size >= self.rule.max_requests or self.size == self.most
+        return enough or self.mixed or self.rule.delay_ns == 0
 
     def join(self, waiting: Waiting, now_ns: int) -> None:
         """Add a request. Raises QueueFull."""
         if self.most is not None and self.size >= self.most:
             raise QueueFull
         waiting.enqueued_ns = now_ns
+        self.mixed = self.size > 0 and (self.mixed or waiting.kind != self.kind)
+        self.kind = waiting.kind
         self.levels[waiting.priority].append(waiting)
         self.size += 1
         self.items += waiting.items
@@ -116,7 +128,7 @@ class Queue:
                 self.size -= 1
                 self.items -= waiting.items
                 expired.append(waiting)
-            elif gathering.take(waiting.items):
+            elif gathering.take(waiting.items, waiting.kind):
                 place += 1
             else:
                 return False
@@ -134,6 +146,9 @@ class Batcher:
         self.changed = threading.Condition()
         self.watched_until_ns = NEVER
         """When a thread will look at the queue by itself; NEVER: all of them sleep or work."""
+        self.begun = self.ended = 0
+        """Requests in batches so far: threads count those that go into the model, and the event loop those that have
+        come out of it, just before it tells their clients."""
         self.threads = [
             threading.Thread(target=self._instance, name=f"instance-{number}", daemon=True)
             for number in range(instances)
@@ -141,12 +156,18 @@ class Batcher:
         for thread in self.threads:
             thread.start()
 
+    @property
+    def in_service(self) -> int:
+        """Requests in batches that are in the model."""
+        return self.begun - self.ended
+
     async def infer(self, inputs: Tensors, items: int, priority: int, deadline_ns: int) -> Tensors:
         """Return a request's outputs once its batch is done.
 
         Raises QueueFull, Expired, or the model's error.
         """
-        waiting = Waiting(inputs, items, priority, deadline_ns, self.loop.create_future())
+        kind = [rows.shape[1:] for rows in inputs.values()]
+        waiting = Waiting(inputs, items, priority, deadline_ns, self.loop.create_future(), kind)
         with self.changed:
             self.queue.join(waiting, time.monotonic_ns())
             # Else whoever watches the queue will see it in time.
@@ -164,7 +185,7 @@ class Batcher:
                 Exception
             ) as error:  # a model may fail in any way, and every request of the batch must hear of it
                 logging.getLogger("uvicorn.error").exception("a batch of %d failed", len(batch))
-                self._from_thread(self._refuse, batch, error)
+                self._from_thread(self._fail, batch, error)
             else:
                 self._from_thread(self._deliver, batch, outputs)
             items = sum(waiting.items for waiting in batch)
@@ -180,6 +201,7 @@ class Batcher:
                 if expired:
                     self._from_thread(self._refuse, expired, Expired())
                 if isinstance(found, list):
+                    self.begun += len(found)
                     if self.queue.size:
                         self.changed.notify()
                     return found
@@ -202,15 +224,19 @@ class Batcher:
         with contextlib.suppress(RuntimeError):  # the loop is closed: nobody waits for an answer any more
             self.loop.call_soon_threadsafe(call, *arguments)
 
-    @staticmethod
-    def _deliver(batch: Sequence[Waiting], outputs: Tensors) -> None:
+    def _deliver(self, batch: Sequence[Waiting], outputs: Tensors) -> None:
         """Give each request its rows."""
+        self.ended += len(batch)
         begin = 0
         for waiting in batch:
             end = begin + waiting.items
             if not waiting.answer.done():
                 waiting.answer.set_result({name: rows[begin:end] for name, rows in outputs.items()})
             begin = end
+
+    def _fail(self, batch: Sequence[Waiting], error: Exception) -> None:
+        self.ended += len(batch)
+        self._refuse(batch, error)
 
     @staticmethod
     def _refuse(batch: Sequence[Waiting], error: Exception) -> None:

@@ -113,6 +113,13 @@ class Server:
         answered = {name.lower(): value for name, value in response.getheaders()}
         return Answer(response.status, answered, content, time.monotonic() - begun)
 
+    def say(self, words: bytes, lines: int = 1) -> bytes:
+        """Send bytes on a connection of their own, and return the first lines that come back."""
+        with socket.create_connection(("127.0.0.1", self.port), PATIENCE_S) as connection:
+            connection.sendall(words)
+            with connection.makefile("rb") as answer:
+                return b"".join(answer.readline() for _ in range(lines))
+
     def infer(self, name: str, body: bytes, **headers: str) -> Answer:
         return self.request("POST", f"/v2/models/{name}/infer", body, **headers)
 
@@ -191,7 +198,9 @@ class Servers:
         document = {"service": "ranker", "model": model, "drain": {"notice": 0}, **settings}
         return self.python("serving_ref.model_server", document, port, ready)
 
-    def gateway(self, model_servers: list[Server] | None = None, **settings: Any) -> Server:
+    def gateway(
+        self, model_servers: list[Server] | None = None, *, port: int | None = None, **settings: Any
+    ) -> Server:
         """One route `main` to one service `ranker`, unless the settings say otherwise."""
         document = {
             "name": "test",
@@ -200,7 +209,7 @@ class Servers:
             "drain": {"notice": 0},
             **settings,
         }
-        return self.python("serving_ref.gateway", document, None, Server.is_ready)
+        return self.python("serving_ref.gateway", document, port, Server.is_ready)
 
 
 def upstream(name: str, replicas: list[Server], **settings: Any) -> dict[str, Any]:
@@ -278,3 +287,12 @@ class Traffic:
 
 def outcomes(answers: list[Answer]) -> Counter[str]:
     return Counter(answer.outcome for answer in answers)
+
+
+def counted_as_seen(gateway: Server, traffic: Traffic) -> None:
+    """The gateway's own count of outcomes is the clients'."""
+    seen = outcomes(traffic.answers)
+    for outcome, number in seen.items():
+        assert gateway.metric("baseload_gateway_requests_total", outcome=outcome) == number
+    assert gateway.metric("baseload_gateway_requests_total") == len(traffic.answers)
+    assert gateway.metric("baseload_gateway_in_flight") == 0

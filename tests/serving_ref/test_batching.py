@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from scenarios.fleet import AddReplica
-from scenarios.rules.batching import batching_numbers
+from scenarios.rules.batching import BatchingNumbers, batching_numbers
 from scenarios.schema import Scenario
 from serving_ref.model_server.batcher import NEVER, Queue, QueueFull, Waiting
 from simulator.dataplane.kernel_plane import KernelPlane
@@ -97,9 +97,11 @@ def queued(scenario: Scenario, requests: np.ndarray) -> list[tuple[int, int, int
         now_ns = min(arrival_ns, busy[0] if busy else NEVER, timer_ns)
         if now_ns >= END_NS:
             return batches
+        looks = now_ns == timer_ns
         while busy and busy[0] == now_ns:
             heapq.heappop(busy)
             idle += 1
+            looks = True
         if arrival_ns == now_ns:
             kind = scenario.classes[arrivals[place][1]]
             place += 1
@@ -109,6 +111,10 @@ def queued(scenario: Scenario, requests: np.ndarray) -> list[tuple[int, int, int
                 queue.join(waiting, now_ns)
             except QueueFull:
                 pass
+            else:  # as `Batcher.infer` wakes a thread
+                looks = looks or timer_ns == NEVER or queue.may_go
+        if not looks:
+            continue
         timer_ns = NEVER
         while idle:
             found = queue.take(now_ns, [])
@@ -125,3 +131,17 @@ def queued(scenario: Scenario, requests: np.ndarray) -> list[tuple[int, int, int
 def test_the_queue_makes_the_batches_that_the_kernel_makes(scenario, seed):
     requests, expected = simulated(scenario, seed)
     assert queued(scenario, requests) == expected
+
+
+def test_a_queue_that_is_full_of_what_has_expired_is_looked_at():
+    """The delay is far away; without a look the third request would be refused for the sake of the first."""
+    queue = Queue(BatchingNumbers(8, 8, 1_000_000, ()), drop_expired=True, most=2)
+    expired: list[Waiting] = []
+    gone, there, next_one = (Waiting({}, 1, 0, deadline_ns, answer=None) for deadline_ns in (5, NEVER, NEVER))
+    queue.join(gone, 0)
+    assert not queue.may_go
+    queue.join(there, 10)
+    assert queue.may_go
+    assert queue.take(10, expired) == 10 + 1_000_000
+    assert expired == [gone]
+    queue.join(next_one, 11)

@@ -10,7 +10,9 @@ from hypothesis import strategies as st
 from serving_ref.inference import (
     DTYPES,
     InvalidRequest,
+    InvalidResponse,
     TensorSpec,
+    check_response,
     checked_request,
     input_tensors,
     lowest,
@@ -101,6 +103,42 @@ def test_whole_numbers_are_not_rounded_or_wrapped(value):
         read(request_of(datatype="UINT8", data=[1, 2, 3, value]), TensorSpec("x", "UINT8", (2,)))
 
 
+BOUNDS = {name: np.iinfo(dtype) for name, dtype in DTYPES.items() if name.startswith(("INT", "UINT"))}
+
+
+@given(st.data())
+def test_whole_numbers_arrive_as_they_are_or_not_at_all(data):
+    """Also those beyond 2**53, which a float would round, and on both sides of 2**63, which numpy reads as floats."""
+    datatype = data.draw(st.sampled_from(sorted(BOUNDS)))
+    low, high = BOUNDS[datatype].min, BOUNDS[datatype].max
+    edges = [low, high, low - 1, high + 1, 2**53 + 1, 2**63 - 1, 2**63, 2**64 - 1]
+    values = data.draw(
+        st.lists(st.sampled_from(edges) | st.integers(-(2**63), 2**64 - 1), min_size=1, max_size=4)
+    )
+    body = request_of(datatype=datatype, shape=[len(values), 1], data=[[value] for value in values])
+    try:
+        _, tensors = read(body, TensorSpec("x", datatype, (1,)))
+    except InvalidRequest:
+        assert not all(low <= value <= high for value in values)
+    else:
+        assert tensors["x"].ravel().tolist() == values
+        assert tensors["x"].dtype == DTYPES[datatype]
+
+
+@pytest.mark.parametrize(
+    "data", [[2**53 + 1, 2**64 - 1], [[2**53 + 1], [2**64 - 1]], [0, 2**63], [2**64 - 1, 1]], ids=repr
+)
+def test_large_unsigned_numbers_are_exact(data):
+    _, tensors = read(request_of(datatype="UINT64", shape=[2, 1], data=data), TensorSpec("x", "UINT64", (1,)))
+    assert tensors["x"].ravel().tolist() == np.array(data, object).ravel().tolist()
+
+
+@pytest.mark.parametrize("data", [[1.0, 2**64 - 1], [1.5, 2], ["1", 2**64 - 1], [None, 1]], ids=repr)
+def test_what_is_not_whole_is_no_unsigned_number(data):
+    with pytest.raises(InvalidRequest):
+        read(request_of(datatype="UINT64", shape=[2, 1], data=data), TensorSpec("x", "UINT64", (1,)))
+
+
 def test_inputs_must_agree_on_the_number_of_items():
     tensor = {"name": "x", "datatype": "FP32", "shape": [1], "data": [1]}
     other = {**tensor, "name": "y", "shape": [2], "data": [1, 2]}
@@ -116,6 +154,35 @@ def test_a_response_carries_its_tensors_and_id():
         {"name": "y", "datatype": "FP32", "shape": [2, 1], "data": [1.5, 2]},
         {"name": "n", "datatype": "INT64", "shape": [2], "data": [3, 4]},
     ]
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+@pytest.mark.parametrize("datatype", ["FP16", "FP32", "FP64"])
+def test_a_value_that_json_cannot_carry_is_named_and_not_sent_as_null(datatype, value):
+    outputs = {"x": np.zeros(2, DTYPES[datatype]), "y": np.array([1, value], DTYPES[datatype])}
+    with pytest.raises(InvalidResponse, match="output y of the model is not finite"):
+        response_body("m", "1", None, outputs)
+
+
+@given(st.binary(max_size=60))
+def test_no_bytes_pass_for_a_response(body):
+    with pytest.raises(InvalidResponse):
+        check_response(body)
+
+
+@given(
+    st.fixed_dictionaries(
+        {}, optional={"outputs": st.lists(tensors, max_size=3) | json_values, "id": json_values}
+    )
+)
+def test_what_passes_for_a_response_can_be_given_an_id_and_asked_how_sure_it_is(document):
+    body = json.dumps(document).encode()
+    try:
+        check_response(body)
+        assert json.loads(with_id(body, "b"))["outputs"] == json.loads(body)["outputs"]
+        lowest(body, "x")
+    except InvalidResponse:
+        return
 
 
 def test_a_shared_answer_gets_the_id_of_who_asked():

@@ -215,7 +215,7 @@ def test_wrong_models_are_refused_in_words(tmp_path, options, said):
 
 def test_the_image_holds_what_the_servers_import_and_no_engine():
     names = {line.split(">")[0] for line in requirements()}
-    assert {"uvicorn", "redis", "pydantic", "numpy", "onnxruntime"} <= names
+    assert {"uvicorn", "hiredis", "pydantic", "numpy", "onnxruntime"} <= names
     assert not {"numba", "pyarrow", "simpy", "pandas"} & names
     assert [path.name for path in packages()] == ["scenarios", "simulator", "serving_ref"]
     program = (

@@ -47,7 +47,7 @@ def test_the_protocols_paths_answer(plain):
     [
         ("GET", "/", 404), ("POST", "/", 404), ("GET", "/v2/models/other", 404),
         ("POST", "/v2/models/other/infer", 404),
-        ("GET", "/v2/models/m/infer", 404), ("PUT", "/v2/models/m/infer", 405), ("POST", "/v2/models/m", 405),
+        ("GET", "/v2/models/m/infer", 405), ("PUT", "/v2/models/m/infer", 405), ("POST", "/v2/models/m", 405),
     ],
 )  # fmt: skip
 def test_other_paths_and_methods_are_refused(plain, method, path, status):
