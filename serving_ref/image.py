@@ -20,7 +20,7 @@ EXTRA = re.compile(r"""extra\s*==\s*["']serving["']""")
 
 
 def requirements() -> list[str]:
-    """Return what pip shall install, such as `hiredis>=3.5`.
+    """Return what pip shall install, such as `redis>=8.1`.
 
     Raises EnvironmentProblem where Baseload was installed before it had servers.
     """

@@ -4,31 +4,24 @@ from __future__ import annotations
 
 from typing import Literal
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import Field, model_validator
 
 from scenarios.schema import Breaker, Route
 from scenarios.schema.base import Name, Named, Section
 from scenarios.units import Duration, PositiveDuration
-from serving_ref.gateway.redis_address import parse_redis_url
 from serving_ref.settings import Drain, Limits
 
 
 class Redis(Section):
     """The response cache's server. Without it the gateway serves on, uncached."""
 
-    url: str = "redis://127.0.0.1:6379/0"
-    """redis://[[user]:password@]host[:port][/database]; rediss://… for TLS."""
+    url: str = Field(default="redis://127.0.0.1:6379/0", pattern=r"^(rediss?://[^/]|unix://)\S+$")
+    """As redis-py reads it: redis://[[user]:password@]host[:port][/database]; rediss://… for TLS."""
     timeout: PositiveDuration = 0.1
     """Longest wait for an answer; after it the request goes on without."""
     breaker: Breaker = Breaker.model_validate({"error_rate": "50%", "window": 10, "open_for": "1s"})
     """When it is left alone; by default for a second, when more than half of the last ten operations failed. One late
     answer must not switch the cache off: then all traffic falls on the models, which is worse than a slow Redis."""
-
-    @field_validator("url")
-    @classmethod
-    def _is_an_address(cls, url: str) -> str:
-        parse_redis_url(url)
-        return url
 
 
 class ServedClass(Named):
