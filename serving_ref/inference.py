@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+Tensors = dict[str, "NDArray[Any]"]
+"""By name; the first dimension is the batch."""
 DTYPES: dict[str, Any] = {
     "BOOL": np.bool_, "UINT8": np.uint8, "UINT16": np.uint16, "UINT32": np.uint32, "UINT64": np.uint64,
     "INT8": np.int8, "INT16": np.int16, "INT32": np.int32, "INT64": np.int64,
@@ -98,7 +100,7 @@ def _checked_tensor(tensor: Any, place: int) -> int:
     return int(shape[0])
 
 
-def input_tensors(request: Mapping[str, Any], wanted: Sequence[TensorSpec]) -> dict[str, NDArray[Any]]:
+def input_tensors(request: Mapping[str, Any], wanted: Sequence[TensorSpec]) -> Tensors:
     """Return the inputs of a checked request as arrays, by name. Raises InvalidRequest where they don't fit."""
     given = {tensor["name"]: tensor for tensor in request["inputs"]}
     names = [spec.name for spec in wanted]

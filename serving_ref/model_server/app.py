@@ -25,7 +25,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from scenarios.rules.batching import BatchingRule
-    from serving_ref.model_server.model import Model, Tensors
+    from serving_ref.inference import Tensors
+    from serving_ref.model_server.model import Model
     from serving_ref.model_server.settings import ModelServerSettings
     from serving_ref.protocol import ModelPath
 

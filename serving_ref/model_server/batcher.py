@@ -24,7 +24,8 @@ from scenarios.units import NANOSECONDS_PER_SECOND
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from serving_ref.model_server.model import Model, Tensors
+    from serving_ref.inference import Tensors
+    from serving_ref.model_server.model import Model
 
 PRIORITIES = 8
 NEVER = 1 << 62

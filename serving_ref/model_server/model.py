@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 import threading
 import time
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
@@ -19,10 +19,8 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from serving_ref.inference import Tensors
     from serving_ref.model_server.settings import ModelServerSettings, SyntheticModel
-
-Tensors = dict[str, "NDArray[Any]"]
-"""By name; the first dimension is the batch."""
 
 
 class Model(Protocol):

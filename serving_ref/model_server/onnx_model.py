@@ -18,7 +18,7 @@ from scenarios.errors import EnvironmentProblem
 from serving_ref.inference import ANY, TensorSpec
 
 if TYPE_CHECKING:
-    from serving_ref.model_server.model import Tensors
+    from serving_ref.inference import Tensors
     from serving_ref.model_server.settings import OnnxModel
 
 _DATATYPES = {
