@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import socket
 import threading
+import time
 from collections import Counter
 
 import pytest
+import uvloop
 
 from serving_ref.gateway.redis_address import RedisAddress, parse_redis_url
+from serving_ref.gateway.redis_client import RedisClient, RedisFailure
 from tests.serving_ref.servers import PATIENCE_S, Server, infer_body, outcomes, wait_until
 
 BODY = infer_body(0.5)
@@ -77,6 +81,57 @@ def test_an_answer_that_comes_too_late_reaches_nobody(servers, replica):
             "a hit",
         )
         assert hit.output() == [value]
+
+
+def test_an_answer_that_comes_too_late_is_not_the_next_ones():
+    """Two look-ups wait on one connection; the first gives up, and then both answers come."""
+
+    async def play() -> None:
+        answers = asyncio.Event()
+
+        async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            await answers.wait()
+            writer.write(b"$5\r\nfirst\r\n$6\r\nsecond\r\n")
+
+        server = await asyncio.start_server(serve, "127.0.0.1", 0)
+        port = server.sockets[0].getsockname()[1]
+        client = RedisClient(parse_redis_url(f"redis://127.0.0.1:{port}"), 1.0)
+        first = asyncio.create_task(client.get("first"))
+        await asyncio.sleep(0.7)
+        second = asyncio.create_task(client.get("second"))
+        with pytest.raises(RedisFailure, match="in time"):
+            await first
+        answers.set()
+        assert await second == b"second"
+        server.close()
+
+    asyncio.run(play())
+
+
+@pytest.mark.redis
+def test_a_loop_that_was_busy_does_not_find_redis_late(servers):
+    """It reads something else for four times as long as an answer may take; the answers have come meanwhile."""
+    redis = servers.redis()
+
+    class Else(asyncio.Protocol):
+        def data_received(self, _: bytes) -> None:
+            redis.go_on()
+            time.sleep(0.8)
+
+    async def play() -> None:
+        client = RedisClient(parse_redis_url(f"redis://{redis.address}"), 0.2)
+        await client.set("k", b"value", None)
+        redis.pause()
+        here, there = socket.socketpair()
+        await asyncio.get_running_loop().create_connection(Else, sock=here)
+        asked = [asyncio.create_task(client.get("k")) for _ in range(100)]
+        await asyncio.sleep(0)
+        there.send(b"x")
+        assert await asyncio.gather(*asked) == [b"value"] * 100
+        there.close()
+
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        runner.run(play())
 
 
 @pytest.mark.redis
