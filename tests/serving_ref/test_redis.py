@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import socket
+import subprocess
 import threading
 import time
 from collections import Counter
@@ -14,7 +15,7 @@ import uvloop
 
 from serving_ref.gateway.redis_address import RedisAddress, parse_redis_url
 from serving_ref.gateway.redis_client import RedisClient, RedisFailure
-from tests.serving_ref.servers import PATIENCE_S, Server, infer_body, outcomes, wait_until
+from tests.serving_ref.servers import PATIENCE_S, Server, free_port, infer_body, outcomes, wait_until
 
 BODY = infer_body(0.5)
 ROUTES = [
@@ -201,3 +202,30 @@ def test_the_address_of_a_redis_is_read(url, address):
 def test_what_is_no_address_of_a_redis_is_refused(url):
     with pytest.raises(ValueError, match=r"redis://|Port"):
         parse_redis_url(url)
+
+
+@pytest.mark.redis
+def test_over_tls_it_believes_whom_the_system_trusts(servers, replica, monkeypatch):
+    subprocess.run(
+        ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-subj", "/CN=test", "-days", "2",
+         "-addext", "subjectAltName=IP:127.0.0.1", "-keyout", "key.pem", "-out", "cert.pem"],
+        cwd=servers.folder, check=True, capture_output=True,
+    )  # fmt: skip
+    port = free_port()
+    command = [
+        "redis-server", "--port", "0", "--tls-port", str(port), "--tls-cert-file", "cert.pem",
+        "--tls-key-file", "key.pem", "--tls-auth-clients", "no", "--bind", "127.0.0.1", "--save", "",
+    ]  # fmt: skip
+
+    def listens(_: Server) -> bool:
+        with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), 1):
+            return True
+        return False
+
+    servers.start(command, port, listens)
+    settings = {"url": f"rediss://127.0.0.1:{port}", "timeout": "2s"}
+    stranger = servers.gateway([replica], redis=settings, routes=ROUTES)
+    assert stranger.infer("main", BODY, baseload_key="k").outcome == "model"
+    assert lookups(stranger)["error"] >= 1
+    monkeypatch.setenv("SSL_CERT_FILE", str(servers.folder / "cert.pem"))
+    warm(servers.gateway([replica], redis=settings, routes=ROUTES), "k")
