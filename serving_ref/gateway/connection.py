@@ -61,19 +61,24 @@ class Connection(asyncio.Protocol):
         self.size = 0
         self.outcome = b""
         self.closed = False
+        self.loop = asyncio.get_running_loop()
+        self.timer: asyncio.TimerHandle | None = None
 
-    def call(self, request: Sequence[bytes]) -> asyncio.Future[Response]:
+    def call(self, request: Sequence[bytes], timeout_s: float) -> asyncio.Future[Response]:
         """Send a request; the future brings its response, or Lost."""
-        self.answer = asyncio.get_running_loop().create_future()
+        self.answer = self.loop.create_future()
         if self.closed or self.transport is None:
             self.answer.set_exception(Lost("closed"))
         else:
+            self.timer = self.loop.call_later(timeout_s, self._lose, "no answer in time")
             self.transport.write(b"".join(request))
         return self.answer
 
     def close(self) -> None:
         """Leave it."""
         self.closed = True
+        if self.timer is not None:
+            self.timer.cancel()
         if self.transport is not None:
             self.transport.abort()
 
@@ -131,6 +136,8 @@ class Connection(asyncio.Protocol):
         self.parser = httptools.HttpResponseParser(self)
         if answer is None or answer.done():
             return
+        if self.timer is not None:
+            self.timer.cancel()
         if leave:
             self.close()
         answer.set_result(response)

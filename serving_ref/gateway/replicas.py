@@ -41,11 +41,8 @@ class Replica:
         self.outstanding += 1
         connection = response = None
         try:
-            async with asyncio.timeout(timeout_s):
-                connection = self._idle() or await self._connect()
-                response = await connection.call(request)
-        except TimeoutError:
-            raise Lost("no answer in time") from None
+            connection = self._idle() or await self._connect()
+            response = await connection.call(request, timeout_s)
         finally:
             self.outstanding -= 1
             # Whoever gave up in between has left a response to come: the next request would get it for its own.

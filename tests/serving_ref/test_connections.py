@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import threading
 
 import pytest
@@ -23,16 +24,20 @@ class Peer:
         """What it sends behind every answer."""
         self.free = asyncio.Event()
         self.free.set()
-        self.connections = 0
+        self.connections: list[asyncio.StreamReader] = []
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        self.connections += 1
-        while head := await reader.readline():
-            while await reader.readline() != b"\r\n":
-                pass
-            await self.free.wait()
-            path = head.split()[1]
-            writer.write(b"HTTP/1.1 200 OK\r\ncontent-length: %d\r\n\r\n%b%b" % (len(path), path, self.after))
+        self.connections.append(reader)
+        with contextlib.suppress(ConnectionError):
+            while head := await reader.readline():
+                while await reader.readline() != b"\r\n":
+                    pass
+                await self.free.wait()
+                path = head.split()[1]
+                writer.write(
+                    b"HTTP/1.1 200 OK\r\ncontent-length: %d\r\n\r\n%b%b" % (len(path), path, self.after)
+                )
+        writer.close()
 
 
 def with_peer(play, peer_settings=None):
@@ -58,7 +63,7 @@ async def ask(replica: Replica, number: int, timeout_s: float = PATIENCE_S) -> R
 def test_a_connection_is_kept_for_the_next_request():
     async def play(peer, replica):
         assert [(await ask(replica, n)).body for n in range(5)] == [b"/%d" % n for n in range(5)]
-        assert peer.connections == 1
+        assert len(peer.connections) == 1
 
     with_peer(play)
 
@@ -69,14 +74,19 @@ def test_the_answer_to_a_call_that_was_given_up_reaches_nobody(given_up):
         peer.free.clear()
         if given_up == "it takes too long":
             with pytest.raises(Lost):
-                await ask(replica, 1, timeout_s=0.05)
+                await ask(replica, 1, timeout_s=0.5)
         else:
             call = asyncio.create_task(ask(replica, 1))
-            await asyncio.sleep(0.05)
+            async with asyncio.timeout(PATIENCE_S):
+                while not peer.connections:
+                    await asyncio.sleep(0.005)
             call.cancel()
             with pytest.raises(asyncio.CancelledError):
                 await call
         assert replica.outstanding == 0
+        async with asyncio.timeout(PATIENCE_S):
+            while not peer.connections[0].at_eof():
+                await asyncio.sleep(0.005)
         later = asyncio.create_task(ask(replica, 2))
         await asyncio.sleep(0.05)
         peer.free.set()
@@ -93,7 +103,7 @@ def test_an_answer_that_nobody_asked_for_reaches_nobody(cut):
     async def play(peer, replica):
         for number in range(3):
             assert (await ask(replica, number)).body == b"/%d" % number
-        assert peer.connections == 3, "a connection on which more comes than was asked for is left"
+        assert len(peer.connections) == 3, "a connection on which more comes than was asked for is left"
 
     with_peer(play, {"after": after})
 

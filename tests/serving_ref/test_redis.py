@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import socket
+import subprocess
 import threading
+import time
 from collections import Counter
 
 import pytest
+import uvloop
 
+from serving_ref.gateway.cache import ResponseCache
+from serving_ref.gateway.metrics import Metrics
 from serving_ref.gateway.settings import Redis
-from tests.serving_ref.servers import PATIENCE_S, Server, infer_body, outcomes, wait_until
+from tests.serving_ref.servers import PATIENCE_S, Server, free_port, infer_body, outcomes, wait_until
 
 BODY = infer_body(0.5)
 ROUTES = [
@@ -80,6 +86,32 @@ def test_an_answer_that_comes_too_late_reaches_nobody(servers, replica):
 
 
 @pytest.mark.redis
+def test_a_loop_that_was_busy_does_not_find_redis_late(servers):
+    """It does something else for four times as long as an answer may take; the answers have come meanwhile."""
+    redis = servers.redis()
+
+    class Else(asyncio.Protocol):
+        def data_received(self, _: bytes) -> None:
+            redis.go_on()
+            time.sleep(0.8)
+
+    async def play() -> None:
+        cache = ResponseCache(Redis(url=f"redis://{redis.address}", timeout="200ms"), Metrics())
+        await cache.put("k", b"value", None)
+        redis.pause()
+        here, there = socket.socketpair()
+        await asyncio.get_running_loop().create_connection(Else, sock=here)
+        asked = [asyncio.create_task(cache.get("k")) for _ in range(100)]
+        await asyncio.sleep(0.05)
+        there.send(b"x")
+        assert await asyncio.gather(*asked) == [b"value"] * 100
+        there.close()
+
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        runner.run(play())
+
+
+@pytest.mark.redis
 def test_it_says_who_it_is_and_keeps_to_its_database(servers, replica):
     redis = servers.redis()
     redis.say(b"CONFIG SET requirepass se:cret\r\n")
@@ -131,3 +163,30 @@ def test_what_is_no_redis_costs_nobody_an_answer(servers, replica, words):
 def test_what_is_no_address_of_a_redis_is_refused(url):
     with pytest.raises(ValueError, match="url"):
         Redis(url=url)
+
+
+@pytest.mark.redis
+def test_over_tls_it_believes_whom_the_system_trusts(servers, replica, monkeypatch):
+    subprocess.run(
+        ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-subj", "/CN=test", "-days", "2",
+         "-addext", "subjectAltName=IP:127.0.0.1", "-keyout", "key.pem", "-out", "cert.pem"],
+        cwd=servers.folder, check=True, capture_output=True,
+    )  # fmt: skip
+    port = free_port()
+    command = [
+        "redis-server", "--port", "0", "--tls-port", str(port), "--tls-cert-file", "cert.pem",
+        "--tls-key-file", "key.pem", "--tls-auth-clients", "no", "--bind", "127.0.0.1", "--save", "",
+    ]  # fmt: skip
+
+    def listens(_: Server) -> bool:
+        with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), 1):
+            return True
+        return False
+
+    servers.start(command, port, listens)
+    settings = {"url": f"rediss://127.0.0.1:{port}", "timeout": "2s"}
+    stranger = servers.gateway([replica], redis=settings, routes=ROUTES)
+    assert stranger.infer("main", BODY, baseload_key="k").outcome == "model"
+    assert lookups(stranger)["error"] >= 1
+    monkeypatch.setenv("SSL_CERT_FILE", str(servers.folder / "cert.pem"))
+    warm(servers.gateway([replica], redis=settings, routes=ROUTES), "k")
