@@ -13,6 +13,7 @@ from serving_ref.loadtest import service_metrics
 from serving_ref.loadtest.service_metrics import ServiceWatch
 from simulator.results.recorded import SERVICE_COUNTERS, SERVICE_GAUGES
 from tests.serving_ref.loadtest.servers import Answer, Server
+from tests.serving_ref.servers import wait_until
 from tests.simulator.small import document, load
 
 SECOND = 1_000_000_000
@@ -120,16 +121,20 @@ def test_services_without_metrics_are_unseen(often):
 
 
 def test_a_server_that_goes_away_keeps_what_it_has_done(often):
+    """It had 40 batches more at the second reading than at the first, and none since."""
     begin_ns = time.monotonic_ns()
+    seconds = iter([1])
     with (
-        Server(get=lambda seen: metrics((seen.at_ns - begin_ns) / SECOND)) as server,
+        Server(get=lambda _: metrics(next(seconds, 2))) as server,
         ServiceWatch([server.url]) as watch,
     ):
-        time.sleep(0.2)
+        wait_until(lambda: len(server.seen) >= 3, "the third reading")
         server.__exit__()
-        time.sleep(0.1)
-    figures = watch.figures(load().scenario, begin_ns, np.array([0, SECOND]), 0)
-    assert 4 <= counters(figures, "batches")[-1] <= 12
+        readings = len(watch.seen)
+        wait_until(lambda: len(watch.seen) >= readings + 3, "readings without it")
+        end_ns = time.monotonic_ns() - begin_ns
+    figures = watch.figures(load().scenario, begin_ns, np.array([0, end_ns]), 0)
+    assert counters(figures, "batches").tolist() == [0, 40]
     ready = figures.service_gauges[:, 0, SERVICE_GAUGES.index("ready_replicas")]
     assert ready.tolist() == [1, 0]
     (gap,) = watch.gaps()
