@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import time
 from dataclasses import dataclass
@@ -51,6 +52,9 @@ def make_group(host: CgroupHost, group: str) -> None:
     """Make a group, such as `baseload-x`, or one within a group; it may use all that its parent may.
 
     The caller has entered it into the ledger.
+
+    Raises:
+        EnvironmentProblem: the parent cannot hand down what nodes need.
     """
     for folder in host.folders(group):
         if host.version == 2:
@@ -66,15 +70,26 @@ def make_group(host: CgroupHost, group: str) -> None:
 
 def _hand_down(parent: Path, controllers: tuple[str, ...]) -> None:
     """Let the groups below `parent` use the controllers that it has (version 2)."""
-    given = (parent / "cgroup.subtree_control").read_text().split()
+    file = parent / "cgroup.subtree_control"
+    given = file.read_text().split()
     for name in controllers:
         if name not in given:
             try:
-                (parent / "cgroup.subtree_control").write_text(f"+{name}")
-            except (
-                OSError
-            ):  # some, such as perf_event, cannot be handed down everywhere; the kubelet will say
-                continue
+                file.write_text(f"+{name}")
+            except OSError as error:
+                if name in NEEDED_V2:
+                    raise EnvironmentProblem(_why_not_handed_down(parent, name, error)) from error
+                # Others, such as perf_event, cannot be handed down everywhere.
+
+
+def _why_not_handed_down(parent: Path, name: str, error: OSError) -> str:
+    words = f"{parent}: cannot let control groups below it use the controller {name}: {error.strerror}"
+    if error.errno == errno.EBUSY:
+        words += (
+            "; processes run in this very group, as in a container: move them into a group below it (mkdir "
+            f"{parent}/init and write each of {parent}/cgroup.procs to {parent}/init/cgroup.procs)"
+        )
+    return words
 
 
 def remove_group(folder: Path) -> None:
