@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 import time
@@ -72,18 +73,23 @@ def _hand_down(parent: Path, controllers: tuple[str, ...]) -> None:
     """Let the groups below `parent` use the controllers that it has (version 2)."""
     file = parent / "cgroup.subtree_control"
     given = file.read_text().split()
-    for name in controllers:
-        if name not in given:
-            try:
+    missing = [name for name in controllers if name not in given]
+    needed = [f"+{name}" for name in missing if name in NEEDED_V2]
+    if needed:
+        try:
+            # In one word: alone, cpu and cpuset would be let through where memory is not, and leave a group of
+            # threads, below which processes have no place.
+            file.write_text(" ".join(needed))
+        except OSError as error:
+            raise EnvironmentProblem(_why_not_handed_down(parent, error)) from error
+    for name in missing:
+        if name not in NEEDED_V2:
+            with contextlib.suppress(OSError):  # some, such as perf_event, cannot be handed down everywhere
                 file.write_text(f"+{name}")
-            except OSError as error:
-                if name in NEEDED_V2:
-                    raise EnvironmentProblem(_why_not_handed_down(parent, name, error)) from error
-                # Others, such as perf_event, cannot be handed down everywhere.
 
 
-def _why_not_handed_down(parent: Path, name: str, error: OSError) -> str:
-    words = f"{parent}: cannot let control groups below it use the controller {name}: {error.strerror}"
+def _why_not_handed_down(parent: Path, error: OSError) -> str:
+    words = f"{parent}: control groups below it cannot use what nodes need: {error.strerror}"
     if error.errno == errno.EBUSY:
         words += (
             "; processes run in this very group, as in a container: move them into a group below it (mkdir "

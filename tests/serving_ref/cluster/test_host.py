@@ -91,7 +91,7 @@ def test_a_new_hierarchy_is_one_for_all_and_hands_its_controllers_down(tmp_path)
     make_group(host, "x")
     assert (tmp_path / "x").is_dir()
     # The kernel adds what is written; a plain file keeps the last word only.
-    assert (tmp_path / "cgroup.subtree_control").read_text() == "+pids"
+    assert (tmp_path / "cgroup.subtree_control").read_text() == "+io"
 
 
 def test_a_group_that_holds_processes_itself_is_told_with_what_to_do(tmp_path, monkeypatch):
@@ -106,8 +106,8 @@ def test_a_group_that_holds_processes_itself_is_told_with_what_to_do(tmp_path, m
 
         monkeypatch.setattr(Path, "write_text", write)
 
-    refuse("+memory")
-    with pytest.raises(EnvironmentProblem, match=r"controller memory: .*move them into a group below"):
+    refuse("+cpu +cpuset +memory +pids")
+    with pytest.raises(EnvironmentProblem, match=r"busy; .*move them into a group below"):
         make_group(host, "x")
     assert not (tmp_path / "x").exists()
     refuse("+perf_event")  # nodes need it not
