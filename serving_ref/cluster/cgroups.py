@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import errno
 import os
 import time
 from dataclasses import dataclass
@@ -51,6 +53,9 @@ def make_group(host: CgroupHost, group: str) -> None:
     """Make a group, such as `baseload-x`, or one within a group; it may use all that its parent may.
 
     The caller has entered it into the ledger.
+
+    Raises:
+        EnvironmentProblem: the parent cannot hand down what nodes need.
     """
     for folder in host.folders(group):
         if host.version == 2:
@@ -66,15 +71,31 @@ def make_group(host: CgroupHost, group: str) -> None:
 
 def _hand_down(parent: Path, controllers: tuple[str, ...]) -> None:
     """Let the groups below `parent` use the controllers that it has (version 2)."""
-    given = (parent / "cgroup.subtree_control").read_text().split()
-    for name in controllers:
-        if name not in given:
-            try:
-                (parent / "cgroup.subtree_control").write_text(f"+{name}")
-            except (
-                OSError
-            ):  # some, such as perf_event, cannot be handed down everywhere; the kubelet will say
-                continue
+    file = parent / "cgroup.subtree_control"
+    given = file.read_text().split()
+    missing = [name for name in controllers if name not in given]
+    needed = [f"+{name}" for name in missing if name in NEEDED_V2]
+    if needed:
+        try:
+            # In one word: alone, cpu and cpuset would be let through where memory is not, and leave a group of
+            # threads, below which processes have no place.
+            file.write_text(" ".join(needed))
+        except OSError as error:
+            raise EnvironmentProblem(_why_not_handed_down(parent, error)) from error
+    for name in missing:
+        if name not in NEEDED_V2:
+            with contextlib.suppress(OSError):  # some, such as perf_event, cannot be handed down everywhere
+                file.write_text(f"+{name}")
+
+
+def _why_not_handed_down(parent: Path, error: OSError) -> str:
+    words = f"{parent}: control groups below it cannot use what nodes need: {error.strerror}"
+    if error.errno == errno.EBUSY:
+        words += (
+            "; processes run in this very group, as in a container: move them into a group below it (mkdir "
+            f"{parent}/init and write each of {parent}/cgroup.procs to {parent}/init/cgroup.procs)"
+        )
+    return words
 
 
 def remove_group(folder: Path) -> None:

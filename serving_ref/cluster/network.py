@@ -14,6 +14,7 @@ from scenarios.errors import EnvironmentProblem
 from serving_ref.cluster.machine import run_marked
 
 if TYPE_CHECKING:
+    from ipaddress import IPv4Address
     from pathlib import Path
 
     from serving_ref.cluster.addresses import AddressPlan
@@ -64,10 +65,17 @@ def check_addresses(plan: AddressPlan, cluster: str, folder: Path, *, up: bool) 
         raise EnvironmentProblem(f"this machine is in the cluster's way: {words}")
 
 
+def hardware_address(address: IPv4Address) -> str:
+    """A locally administered hardware address, as unique as `address`. Pure."""
+    return ":".join(f"{byte:02x}" for byte in (2, 0, *address.packed))
+
+
 def furnish_control(control: Machine, plan: AddressPlan) -> None:
     """Give the control machine its bridge and address."""
     commands = [
-        f"ip link add {BRIDGE} type bridge",
+        # Without an address of its own a bridge takes the lowest of its links', and another when that node goes:
+        # then nobody reaches the control machine until it has asked for their addresses.
+        f"ip link add {BRIDGE} address {hardware_address(plan.control)} type bridge",
         f"ip address add {plan.control}/{plan.machines.prefixlen} dev {BRIDGE}",
         f"ip link set {BRIDGE} up",
         *_sysctl_commands(ROUTER_SYSCTLS),

@@ -49,7 +49,10 @@ class NodeSpec:
 
 
 def containerd_config(*, pause: str, cni_plugins: Path, restrict_oom_score: bool) -> str:
-    """`restrict_oom_score`: without CAP_SYS_RESOURCE no process may be made less killable than we are."""
+    """`restrict_oom_score`: without CAP_SYS_RESOURCE no process may be made less killable than we are.
+
+    No AppArmor: the profile that containerd loads for pods belongs to the whole machine, and would stay after `down`.
+    """
     return f"""\
 version = 2
 root = "/var/lib/containerd"
@@ -61,6 +64,7 @@ imports = []
 
 [plugins."io.containerd.grpc.v1.cri"]
   sandbox_image = "{pause}"
+  disable_apparmor = true
   restrict_oom_score_adj = {str(restrict_oom_score).lower()}
   [plugins."io.containerd.grpc.v1.cri".cni]
     bin_dir = "{cni_plugins}"
@@ -140,7 +144,11 @@ def kubelet_flags(node: NodeSpec, address: IPv4Address, *, config: Path, kubecon
 
 
 def proxy_config(plan: AddressPlan, node: NodeSpec, *, kubeconfig: Path) -> dict[str, Any]:
-    """The size of the connection table belongs to the whole machine and is left alone."""
+    """The size of the connection table belongs to the whole machine and is left alone.
+
+    So are its timeouts (0): their settings come with the module nf_conntrack, which on a fresh machine is loaded by
+    the first rule that needs it, after kube-proxy has failed to set them and ended.
+    """
     return {
         "apiVersion": "kubeproxy.config.k8s.io/v1alpha1",
         "kind": "KubeProxyConfiguration",
@@ -148,6 +156,11 @@ def proxy_config(plan: AddressPlan, node: NodeSpec, *, kubeconfig: Path) -> dict
         "clientConnection": {"kubeconfig": str(kubeconfig)},
         "hostnameOverride": node.name,
         "clusterCIDR": str(plan.pods),
-        "conntrack": {"maxPerCore": 0, "min": 0},
+        "conntrack": {
+            "maxPerCore": 0,
+            "min": 0,
+            "tcpEstablishedTimeout": "0s",
+            "tcpCloseWaitTimeout": "0s",
+        },
         "iptables": {"minSyncPeriod": "0.1s"},
     }

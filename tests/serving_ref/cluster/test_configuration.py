@@ -11,7 +11,7 @@ from serving_ref.cluster.addresses import AddressPlan
 from serving_ref.cluster.certificates import control_certificates, node_certificate
 from serving_ref.cluster.kind import kind_config
 from serving_ref.cluster.machine import setup_script
-from serving_ref.cluster.network import conflict
+from serving_ref.cluster.network import conflict, hardware_address
 from serving_ref.cluster.node_config import NodeSpec
 from serving_ref.cluster.prometheus_config import prometheus_config
 
@@ -68,6 +68,7 @@ def test_containerd_s_file_is_toml_with_the_pause_image(restricted):
     cri = tomllib.loads(text)["plugins"]["io.containerd.grpc.v1.cri"]
     assert cri["sandbox_image"] == "baseload.local/pause:1"
     assert cri["restrict_oom_score_adj"] is restricted
+    assert cri["disable_apparmor"] is True
     assert cri["cni"] == {"bin_dir": "/usr/lib/cni", "conf_dir": node_config.CNI_CONFIG}
 
 
@@ -95,8 +96,19 @@ def test_the_kubelet_runs_on_old_control_groups_under_its_own_group():
 
 def test_kube_proxy_leaves_the_machine_s_connection_table_alone():
     document = node_config.proxy_config(PLAN, NODE, kubeconfig=Path("/k"))
-    assert document["conntrack"] == {"maxPerCore": 0, "min": 0}
+    assert document["conntrack"] == {
+        "maxPerCore": 0,
+        "min": 0,
+        "tcpEstablishedTimeout": "0s",
+        "tcpCloseWaitTimeout": "0s",
+    }
     assert document["clusterCIDR"] == str(PLAN.pods)
+
+
+def test_the_bridge_s_hardware_address_is_its_own_and_no_group_s():
+    first, *rest = hardware_address(PLAN.control).split(":")
+    assert int(first, 16) & 0b11 == 0b10  # locally administered, one receiver
+    assert rest == ["00", "c6", "12", "00", "01"]
 
 
 def test_a_host_service_leads_to_the_control_machine():

@@ -1,5 +1,8 @@
 """What stands against a cluster here is told in words that say what to do; control groups, old and new."""
 
+import errno
+from pathlib import Path
+
 import pytest
 
 from scenarios.errors import EnvironmentProblem
@@ -88,7 +91,28 @@ def test_a_new_hierarchy_is_one_for_all_and_hands_its_controllers_down(tmp_path)
     make_group(host, "x")
     assert (tmp_path / "x").is_dir()
     # The kernel adds what is written; a plain file keeps the last word only.
-    assert (tmp_path / "cgroup.subtree_control").read_text() == "+pids"
+    assert (tmp_path / "cgroup.subtree_control").read_text() == "+io"
+
+
+def test_a_group_that_holds_processes_itself_is_told_with_what_to_do(tmp_path, monkeypatch):
+    for name in ("cgroup.controllers", "cgroup.subtree_control"):
+        (tmp_path / name).write_text("" if "subtree" in name else "cpu cpuset memory pids perf_event")
+    host = read_cgroup_host(tmp_path)
+
+    def refuse(text):
+        def write(_, words):
+            if words == text:
+                raise OSError(errno.EBUSY, "Device or resource busy")
+
+        monkeypatch.setattr(Path, "write_text", write)
+
+    refuse("+cpu +cpuset +memory +pids")
+    with pytest.raises(EnvironmentProblem, match=r"busy; .*move them into a group below"):
+        make_group(host, "x")
+    assert not (tmp_path / "x").exists()
+    refuse("+perf_event")  # nodes need it not
+    make_group(host, "x")
+    assert (tmp_path / "x").is_dir()
 
 
 def test_a_group_may_use_the_processors_that_its_parent_may(old_host):
