@@ -12,7 +12,7 @@ from tests.cluster.listing import difference, machine
 
 PARTS = ("keda", "metrics-server", "prometheus", "redis")
 NAMESPACE = "baseload"
-DURATION_S = 180
+DURATION_S = 150
 LARGEST = 3
 """Replicas that the autoscaler may go up to."""
 SCENARIO = f"""
