@@ -180,7 +180,7 @@ def kubeconfig(name: str, driver: str, context: str | None, only_path: bool, as_
 @command.command("node-pools")
 @click.argument("scenario", type=click.Path(dir_okay=False))
 @click.option(
-    "--consolidate-after", "consolidate_after_s", type=DURATION, default=30.0, show_default="30s",
+    "--consolidate-after", "consolidate_after_s", type=DURATION, default="30s", show_default=True,
     help="How long a node may be underused, in whole seconds.",
 )  # fmt: skip
 @click.option(

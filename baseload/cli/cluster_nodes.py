@@ -45,7 +45,7 @@ def node() -> None:
 @zone_option
 @capacity_option
 @click.option(
-    "--delay", "delay_s", type=DURATION, default=0.0, show_default="0s",
+    "--delay", "delay_s", type=DURATION, default="0s", show_default=True,
     help="From asking to power: a cloud's grant and boot.",
 )  # fmt: skip
 @json_option
@@ -118,7 +118,7 @@ def node_remove(node_name: str, name: str, drain: bool, as_json: bool) -> None:
 @click.argument("node_name", metavar="NODE")
 @name_option
 @click.option(
-    "--notice", "notice_s", type=DURATION, default=120.0, show_default="120s",
+    "--notice", "notice_s", type=DURATION, default="120s", show_default=True,
     help="From the notice to the end; spot gives 2 minutes.",
 )  # fmt: skip
 @click.option(

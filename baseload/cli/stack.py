@@ -80,12 +80,14 @@ def command() -> None:
     "--platform", type=click.Choice(PLATFORMS), default="local", show_default=True, help="The overlay."
 )
 @click.option(
-    "--image", default="baseload-serving:latest", show_default=True, help="Of gateway and model server."
+    "--image",
+    show_default="local: baseload-serving:latest",
+    help="Of gateway and model server, for nodes to pull.",
 )
 @click.option("--keda/--no-keda", default=True, show_default=True, help="Scale model servers on queue depth.")
 @json_option
 def render(
-    file: str, output: Path, platform: str, image: str, *, keda: bool, as_json: bool, **options: Any
+    file: str, output: Path, platform: str, image: str | None, *, keda: bool, as_json: bool, **options: Any
 ) -> None:
     """Write the manifests of a scenario's stack: a folder for kubectl apply --server-side -k.
 
@@ -95,14 +97,24 @@ def render(
       kubectl diff --server-side -k out/quickstart
       baseload stack render fleet.yaml --platform eks-gpu --image registry.example.com/serving:1 \
         --prometheus http://prometheus-server.monitoring -o out/eks
-      baseload stack render fleet.yaml --platform triton --onnx ranker=image:/models/ranker.onnx --no-keda -o out/triton
+      baseload stack render fleet.yaml --platform triton --image registry.example.com/serving:1 \
+        --onnx ranker=image:/models/ranker.onnx --no-keda -o out/triton
     """
     from serving_ref.manifests.render import Target, render
 
+    if image is None and platform != "local":
+        raise InvalidInput(
+            f"--platform {platform}: expected --image too: one that its nodes can pull, of serving_ref/Dockerfile"
+        )
     redis = options["redis"] or ("cluster" if platform == "local" else "own")
     stack = _stack(file, options, redis, triton=platform == "triton")
     target = Target(
-        platform, options["namespace"], image, options["prometheus"], keda, own_redis=_own_redis(stack, redis)
+        platform,
+        options["namespace"],
+        Target.image if image is None else image,
+        options["prometheus"],
+        keda,
+        own_redis=_own_redis(stack, redis),
     )
     render(stack, target, output)
     if as_json:

@@ -16,7 +16,7 @@ from tests.simulator.small import document
 LIBRARY = ROOT / "scenarios" / "library"
 QUICKSTART = LIBRARY / "quickstart.yaml"
 REAL = ["--onnx", "two-tower=magika"]
-ELSEWHERE = ["--prometheus", "http://prometheus.monitoring:9090"]
+ELSEWHERE = ["--image", "registry/serving:7", "--prometheus", "http://prometheus.monitoring:9090"]
 """What a platform other than the local one wants to know."""
 
 

@@ -26,9 +26,7 @@ TIERS = LIBRARY / "hybrid" / "cpu-gpu.yaml"
 def platform(request, tmp_path_factory):
     """A stack of each platform, built: its name, its folder, its objects."""
     folder = tmp_path_factory.mktemp(request.param)
-    out = rendered(
-        QUICKSTART, folder, "--platform", request.param, "--image", "registry/serving:7", *REAL, *ELSEWHERE
-    )
+    out = rendered(QUICKSTART, folder, "--platform", request.param, *REAL, *ELSEWHERE)
     return request.param, out, built(out)
 
 
@@ -192,7 +190,7 @@ def test_nothing_is_written_over_or_half_written(tmp_path):
     with pytest.raises(Unsupported, match="two-tower"):
         CliRunner().invoke(
             command,
-            ["render", str(QUICKSTART), "-o", str(tmp_path / "t"), "--platform", "triton"],
+            ["render", str(QUICKSTART), "-o", str(tmp_path / "t"), "--platform", "triton", *ELSEWHERE],
             catch_exceptions=False,
         )
     assert [path.name for path in tmp_path.iterdir()] == ["stack"]

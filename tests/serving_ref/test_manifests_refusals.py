@@ -95,9 +95,15 @@ def test_a_service_called_redis_is_refused_beside_the_stacks_own(tmp_path):
 
 
 @pytest.mark.parametrize("platform", ["eks-gpu", "triton"])
+def test_an_image_that_nodes_can_pull_is_asked_for(tmp_path, platform):
+    said = refusal(QUICKSTART, tmp_path, "--platform", platform, *REAL, "--no-keda")
+    assert said.startswith(f"--platform {platform}: expected --image too")
+
+
+@pytest.mark.parametrize("platform", ["eks-gpu", "triton"])
 def test_where_keda_finds_prometheus_is_asked_for(tmp_path, platform):
     """The default is the local cluster's own; elsewhere there is no such address, and nothing would scale."""
-    options = ["--platform", platform, *REAL]
+    options = ["--platform", platform, "--image", "registry/serving:7", *REAL]
     said = refusal(QUICKSTART, tmp_path, *options)
     assert "--prometheus" in said
     assert "--no-keda" in said
