@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from scenarios.errors import EnvironmentProblem
+from serving_ref.cluster.folders import write_changed
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -137,6 +138,6 @@ class Authority:
             "contexts": [{"name": cluster, "context": {"cluster": cluster, "user": certificate}}],
             "current-context": cluster,
         }
-        path.write_text(json.dumps(document, indent=2))
+        write_changed(path, json.dumps(document, indent=2))
         path.chmod(0o600)
         return path

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from serving_ref.cluster import control_config as config
 from serving_ref.cluster.certificates import Authority, control_certificates
+from serving_ref.cluster.folders import write_changed
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -70,6 +71,4 @@ class ControlPlane:
 
     def _write(self, name: str, text: str) -> Path:
         self.folder.config.mkdir(exist_ok=True)
-        path = self.folder.config / name
-        path.write_text(text)
-        return path
+        return write_changed(self.folder.config / name, text)

@@ -14,6 +14,7 @@ from serving_ref.cluster import node_config as config
 from serving_ref.cluster.certificates import Authority, node_certificate
 from serving_ref.cluster.cgroups import make_group, read_cgroup_host, remove_group
 from serving_ref.cluster.control_config import api_server_url
+from serving_ref.cluster.folders import write_changed
 from serving_ref.cluster.host import may_raise_priority
 from serving_ref.cluster.images import load_into
 from serving_ref.cluster.ledger import Cgroup, Ledger
@@ -114,9 +115,7 @@ class RealNode:
         self.machine.start_program(program, [str(self.tools.program("kubernetes", program)), *flags])
 
     def _write(self, name: str, text: str) -> Path:
-        path = self.machine.folder / name
-        path.write_text(text)
-        return path
+        return write_changed(self.machine.folder / name, text)
 
     def image_blobs(self) -> frozenset[str]:
         """Digests of the blobs in its content store."""

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 from scenarios.catalogue import load_catalogue
 from serving_ref.cluster import control_config as config
+from serving_ref.cluster.folders import write_changed
 from serving_ref.cluster.instance_types import instance_types, zones_of
 from serving_ref.cluster.kwok import kwok_config
 from serving_ref.cluster.node_pools import node_class
@@ -277,9 +278,7 @@ class Parts:
         return any(each["type"] == "Available" and each["status"] == "True" for each in conditions)
 
     def _write(self, name: str, text: str) -> Path:
-        path = self.folder.config / name
-        path.write_text(text)
-        return path
+        return write_changed(self.folder.config / name, text)
 
 
 def answers(url: str) -> bool:
