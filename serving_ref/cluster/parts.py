@@ -206,9 +206,6 @@ class Parts:
         data.mkdir(parents=True, exist_ok=True)
         document = prometheus_config(self.plan, self.folder.admin, self.folder.pki, self.parts)
         file = self._write("prometheus.json", json.dumps(document, indent=2))
-        if self.control.has("prometheus"):
-            reload = f"http://{self.plan.control}:{PROMETHEUS_PORT}/-/reload"  # the parts may be others now
-            urllib.request.urlopen(urllib.request.Request(reload, method="POST"), timeout=10).close()
         self.control.start_program(
             "prometheus",
             [
@@ -243,6 +240,9 @@ class Parts:
             self._wait_for_api("metrics-server", METRICS_API)
         if "prometheus" in self.parts:
             self._wait_for("prometheus", PROMETHEUS_PORT, "/-/ready")
+            # It may have run before, with other parts; only now is it sure to listen.
+            reload = f"http://{self.plan.control}:{PROMETHEUS_PORT}/-/reload"
+            urllib.request.urlopen(urllib.request.Request(reload, method="POST"), timeout=10).close()
         if "karpenter" in self.parts:
             self._wait_for("karpenter", KARPENTER_HEALTH_PORT, "/readyz")
         if "kwok" in self.parts:

@@ -171,6 +171,26 @@ def test_an_interrupted_nodes_requests_end_in_one_way_each(cluster, gateway):
     assert outcomes(traffic.answers)["model"] >= 0.9 * traffic.asked
 
 
+def test_another_scenario_leaves_nothing_of_the_one_before(cluster, gateway, tmp_path):
+    """Its pool is called otherwise: what the old one had is deleted, once the new one is ready."""
+    path = tmp_path / "shop.yaml"
+    path.write_text(SCENARIO.replace("gpu", "other"))
+    kinds = "deployments,configmaps,poddisruptionbudgets"
+
+    def of_replica_sets():
+        found = cluster.get(kinds, "-n", NAMESPACE, "-l", "app.kubernetes.io/part-of=baseload")["items"]
+        names = {(each["kind"], each["metadata"]["name"]) for each in found}
+        return {
+            (kind, name.split("ranker-")[1].partition("-")[0]) for kind, name in names if "ranker-" in name
+        }
+
+    before = of_replica_sets()
+    assert {name for _, name in before} == {"gpu"}
+    stack("up", str(path))
+    assert of_replica_sets() == {(kind, "other") for kind, _ in before}
+    assert cluster.get("service", "gateway", "-n", NAMESPACE)
+
+
 def test_down_takes_the_stack_away_and_nothing_else(cluster, gateway):
     cluster.kubectl.run("create", "namespace", "somebodys")
     refused = ended("down", "--namespace", "somebodys")

@@ -11,7 +11,7 @@ import pytest
 from click.testing import CliRunner
 
 from baseload.cli.stack import command
-from scenarios.errors import InvalidInput
+from scenarios.errors import EnvironmentProblem, InvalidInput
 from scenarios.load import load_scenario
 from serving_ref.cluster.kubectl import Kubectl
 from serving_ref.deployment import apply
@@ -60,6 +60,19 @@ def test_up_starts_a_fleet_at_its_autoscalers_minimum_and_shrinks_none(tmp_path)
     assert said.index("scale deployment/gateway -n baseload --replicas=3") < next(
         place for place, each in enumerate(said) if each.startswith("rollout status")
     )
+
+
+@pytest.mark.kubectl
+@pytest.mark.parametrize(
+    "arguments",
+    [["down"], ["up", str(QUICKSTART), "--image", "serving:1", "--redis", "own"]],
+    ids=["down", "up"],
+)
+def test_a_cluster_that_cannot_be_asked_is_not_taken_for_an_empty_one(tmp_path, monkeypatch, arguments):
+    """Somebody's namespace would be taken over, or "there was nothing" said of what is there. kubectl is real here."""
+    monkeypatch.setenv("KUBECONFIG", str(tmp_path / "none"))
+    with pytest.raises(EnvironmentProblem, match=r"^kubectl .*: .*dead"):
+        CliRunner().invoke(command, [*arguments, "--context", "dead"], catch_exceptions=False)
 
 
 def test_another_clusters_prometheus_is_asked_for(tmp_path, monkeypatch):
